@@ -1,0 +1,1 @@
+"""What Dagster's graph shows: thin assets, a file for each group."""

@@ -1,0 +1,124 @@
+"""Frames on disk: Parquet files that are written chunk by chunk and read by row groups.
+
+They hold personal data: folders are 0700 and files 0600. A file appears whole or not at all (it is
+written aside and moved into place), so a run that dies leaves the last good one.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+import pandas as pd
+import pyarrow as arrow
+from pyarrow import parquet
+
+CHUNK_ROWS = 25_000
+
+
+class _Openable(Protocol):
+    def open(self, mode: str) -> BinaryIO: ...
+
+
+class StoredFrame:
+    """A frame on disk, read as a whole or in chunks.
+
+    Args:
+        path: A ``pathlib`` or ``upath`` path of a Parquet file.
+    """
+
+    def __init__(self, path: "Path | _Openable") -> None:
+        self.path = path
+
+    def __len__(self) -> int:
+        with self.path.open("rb") as file:
+            return int(parquet.ParquetFile(file).metadata.num_rows)
+
+    def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The whole frame, or some of its columns."""
+        with self.path.open("rb") as file:
+            return _to_pandas(parquet.read_table(file, columns=list(columns) if columns else None))
+
+    def chunks(
+        self, columns: Sequence[str] | None = None, rows: int = CHUNK_ROWS
+    ) -> Iterator[pd.DataFrame]:
+        """The frame in pieces of at most ``rows`` rows, in order; no piece for an empty frame."""
+        with self.path.open("rb") as file:
+            batches = parquet.ParquetFile(file).iter_batches(
+                batch_size=rows, columns=list(columns) if columns else None
+            )
+            for batch in batches:
+                if batch.num_rows:
+                    yield _to_pandas(arrow.Table.from_batches([batch]))
+
+
+class FrameSpool:
+    """Writes a frame of unknown length chunk by chunk into a temporary Parquet file.
+
+    Use it as a context manager; ``finished`` is the file to hand on. Whoever receives it (the I/O
+    manager) moves it into place or throws it away. An exception inside removes the file.
+
+    Args:
+        folder: Where to spool; the same file system as the final place makes the move atomic.
+        empty: A frame with no rows and the right columns and dtypes, the schema of the file; an
+            ``object`` column has no type that a file could keep, so use ``str`` and the like.
+    """
+
+    def __init__(self, folder: Path, empty: pd.DataFrame) -> None:
+        private_folder(folder)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".spool-", suffix=".parquet")
+        os.close(handle)
+        self.path = Path(name)
+        self.rows = 0
+        self._empty = empty.iloc[:0]
+        self._schema = arrow.Schema.from_pandas(self._empty, preserve_index=False)
+        self._writer = parquet.ParquetWriter(self.path, self._schema, compression="zstd")
+
+    def append(self, chunk: pd.DataFrame) -> None:
+        """Add rows; the columns must be those of ``empty``, in any order."""
+        if chunk.empty:
+            return
+        table = arrow.Table.from_pandas(
+            chunk[list(self._empty.columns)], schema=self._schema, preserve_index=False
+        )
+        self._writer.write_table(table)
+        self.rows += len(chunk)
+
+    def __enter__(self) -> "FrameSpool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def finished(self) -> StoredFrame:
+        """The spooled frame, to be read or handed on after the ``with`` block."""
+        return StoredFrame(self.path)
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> StoredFrame:
+    """Write a whole frame at once, aside and then into place, readable by its owner only."""
+    with FrameSpool(path.parent, frame) as spool:
+        spool.append(frame)
+    spool.path.replace(path)
+    return StoredFrame(path)
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder that only its owner may enter, unless it is there; return it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _to_pandas(table: arrow.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

@@ -1,0 +1,1 @@
+"""The MIS: sources that read it, and the canonical records that they become."""

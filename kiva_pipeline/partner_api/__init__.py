@@ -1,0 +1,1 @@
+"""Kiva's Partner API: the client, its token, what it answers, and its errors."""

@@ -1,0 +1,116 @@
+"""Months, the reporting period that is open, and PA2's disbursal window.
+
+Everything here is a pure function of the days it is given: the clock is read at the edges
+(``kiva_pipeline.clock``) in the partner's time zone. What must not break: only one month is ever
+open for repayments, because the API knows no period and a post lands in whichever is open.
+"""
+
+import calendar
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from kiva_pipeline.errors import SettingsError
+
+# PA2's message at publishing: "The disbursal date must be less than 30 days in the past and no
+# more than 90 days in the future."
+WINDOW_DAYS_PAST = 29
+WINDOW_DAYS_AHEAD = 90
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Month:
+    """A calendar month of the partner's time zone; its text form is the Dagster partition key."""
+
+    year: int
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Month":
+        """Read ``2026-10``.
+
+        Raises:
+            SettingsError: The text is not a month.
+        """
+        match = re.fullmatch(r"(\d{4})-(\d{2})", text.strip())
+        if not match or not 1 <= int(match[2]) <= 12 or int(match[1]) < 1900:
+            raise SettingsError(
+                f"“{text}” is not a month.", "Write it as YYYY-MM, such as 2026-10."
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, day: date) -> "Month":
+        """The month that a day is in."""
+        return cls(day.year, day.month)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.number:02d}"
+
+    @property
+    def first_day(self) -> date:
+        """The first day of the month."""
+        return date(self.year, self.number, 1)
+
+    @property
+    def last_day(self) -> date:
+        """The last day of the month: the as-of day of its repayment report."""
+        return date(self.year, self.number, calendar.monthrange(self.year, self.number)[1])
+
+    def plus(self, months: int) -> "Month":
+        """The month so many months later (earlier when negative)."""
+        index = self.year * 12 + self.number - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingCalendar:
+    """When the report of month M may be posted: from ``opens`` to ``reporting_day`` of M+1."""
+
+    opens: int
+    reporting_day: int
+
+    def open_month(self, today: date) -> Month | None:
+        """The one month whose repayment report may be posted today, or None between periods."""
+        if self.opens <= today.day <= self.reporting_day:
+            return Month.of(today).plus(-1)
+        return None
+
+    def opens_on(self, month: Month) -> date:
+        """The first day on which the report of the month may be posted."""
+        return month.plus(1).first_day.replace(day=self.opens)
+
+    def closes_on(self, month: Month) -> date:
+        """The last day on which the report of the month may be posted."""
+        return month.plus(1).first_day.replace(day=self.reporting_day)
+
+
+@dataclass(frozen=True, slots=True)
+class DisbursalWindow:
+    """The disbursal days that PA2 takes when a draft is published on ``today``."""
+
+    today: date
+
+    @property
+    def first_day(self) -> date:
+        """The earliest disbursal day that is still taken."""
+        return self.today - timedelta(days=WINDOW_DAYS_PAST)
+
+    @property
+    def last_day(self) -> date:
+        """The latest disbursal day that is already taken."""
+        return self.today + timedelta(days=WINDOW_DAYS_AHEAD)
+
+    def months(self) -> list[Month]:
+        """The months that the window touches: what the daily draft job runs."""
+        month, last = Month.of(self.first_day), Month.of(self.last_day)
+        found = []
+        while month <= last:
+            found.append(month)
+            month = month.plus(1)
+        return found
+
+
+def window_closes_on(disbursed_on: date) -> date:
+    """The last day on which a draft with this disbursal day can be published."""
+    return disbursed_on + timedelta(days=WINDOW_DAYS_PAST)

@@ -1,0 +1,1 @@
+"""What a person reads after a run: the reconciliation and the worklist of a month."""
