@@ -1,0 +1,83 @@
+"""The states of a submission, and what each says to the Kiva Coordinator.
+
+    planned → in_flight → accepted | rejected | uncertain
+
+and those that are never sent. ``uncertain`` is sticky: only evidence clears it.
+"""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What became of one version of one effect; also the decision that a run reports for it."""
+
+    PLANNED = "planned"
+    IN_FLIGHT = "in_flight"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+    BLOCKED = "blocked"
+    HELD = "held"
+    MISSING = "missing"
+    ALREADY_AT_KIVA = "already_at_kiva"
+    NOT_EXPECTED = "not_expected"
+    CARRIED_FORWARD = "carried_forward"
+    NEEDS_PERSON = "needs_person"
+    UNCHANGED = "unchanged"
+    DEFERRED = "deferred"
+    WITHDRAWN = "withdrawn"
+
+
+# A version in one of these is done with; any other is open, and an identity has one open version
+# at the most (a partial unique index holds the ledger to it). UNCHANGED is a decision only.
+SETTLED = frozenset({State.ACCEPTED, State.REJECTED, State.WITHDRAWN})
+OPEN = tuple(state for state in State if state not in SETTLED and state is not State.UNCHANGED)
+
+# States that no request was ever made for: such a version may be planned, changed or withdrawn.
+NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
+
+# Reasons that the planner and the sender give; those of the rules come with their rows.
+SENTENCES = {
+    "new": "Kiva does not have it yet.",
+    "changed": "The figure changed since it was last reported.",
+    "same": "Kiva already has exactly this.",
+    "corrected": "It was refused or withdrawn before and has been corrected since.",
+    "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
+    "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
+    " Nothing is sent. Check that it is the same loan.",
+    "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
+    " Amend or delete it by hand in PA2.",
+    "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
+    " Look at both and correct the one that is wrong.",
+    "accepted_then_gone": "Kiva has accepted it, but the MIS no longer has it in this month:"
+    " deleted, re-dated or no longer tagged for Kiva. Delete or amend it by hand in PA2.",
+    "gone": "The MIS no longer has it, and nothing was sent: nothing to do.",
+    "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
+    " it with `kiva-pipeline resolve`; it is never sent again by itself.",
+    "seen_at_kiva": "The answer was lost, but Kiva lists the loan now: it arrived.",
+    "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
+    " with `kiva-pipeline retry`.",
+    "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
+    "member_in_other_draft": "A member's loan is part of another draft that is open or accepted.",
+    "month_closed": "The report of this month is final. The figure goes with the next month's"
+    " report, because figures are cumulative.",
+    "month_closed_not_expected": "The report of this month is final, and Kiva does not expect this"
+    " loan any more. Ask your Kiva contact if the difference matters.",
+    "month_not_open_yet": "The month's report can't be posted yet.",
+    "newer_sent": "A later month's figure was already sent for this loan.",
+    "no_longer_expected": "Kiva does not expect a report for this loan any more.",
+    "lower_than_sent": "The figure is lower than the one sent before. A person must confirm it.",
+    "jump": "The figure rose by more than the settings allow in one month. A person must confirm.",
+    "accepted": "Kiva accepted it.",
+    "accepted_with_warning": "Kiva accepted it with a warning.",
+    "rejected": "Kiva refused it.",
+    "outcome_unknown": "The answer was lost or not readable: it is not known whether Kiva received"
+    " it. It is not sent again by itself.",
+    "foreign_problem": "Kiva's answer names a loan that was not in the report: the whole answer is"
+    " in doubt.",
+    "run_ended": "The run ended before its turn; the next run sends it.",
+    "limit_reached": "The run's limit was reached before its turn; the next run sends it.",
+    "photo_changed": "The photo is gone or was changed while the run was under way; the next run"
+    " takes the new one.",
+    "crashed": "The sender stopped between the request and the record of its answer.",
+}
