@@ -163,6 +163,37 @@ def last_accepted(connection: Connection, kind: str, *, above: str, up_to: str |
     ).all()
 
 
+def known_outcomes(connection: Connection, kind: str, period: str, first: str, last: str) -> Rows:
+    """What became of each version with an id from ``first`` to ``last``, sorted by id, version."""
+    s = submission.c
+    return connection.execute(
+        sa.select(
+            s.business_id, s.version, s.state, s.reason_code, s.reasons, s.attempt_id,
+            s.remote_ref, s.confirm_url,
+        )
+        .where(s.kind == kind, s.period == period, s.business_id.between(first, last))
+        .order_by(s.business_id, s.version)
+    ).all()  # fmt: skip
+
+
+def draft_members(connection: Connection) -> Rows:
+    """``business_id, loan_ids, client_ids, state`` of every draft that has a claim on its loans.
+
+    A draft that was only blocked, refused or withdrawn has none. ``loan_ids`` is a JSON list,
+    frozen when the draft was planned: the members whose figures make up a group's.
+    """
+    s = submission.c
+    claiming = [
+        State.PLANNED, State.IN_FLIGHT, State.UNCERTAIN, State.ACCEPTED, State.DEFERRED,
+        State.ALREADY_AT_KIVA,
+    ]  # fmt: skip
+    return connection.execute(
+        sa.select(s.business_id, s.loan_ids, s.client_ids, s.state)
+        .where(s.kind == "loan_draft", s.state.in_([state.value for state in claiming]))
+        .order_by(s.business_id, s.version)
+    ).all()
+
+
 def history(connection: Connection, loan_id: str) -> dict[str, list[dict[str, Any]]]:
     """All that the ledger knows of a loan: its submissions, their attempts and events.
 
@@ -278,17 +309,15 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
-    with engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection:
-        with connection.begin():
-            current = MigrationContext.configure(connection).get_current_revision()
-            if current == scripts.get_current_head():
-                return
-            if current is not None and current not in {
-                s.revision for s in scripts.walk_revisions()
-            }:
-                raise LedgerError(
-                    f"The ledger has schema {current}, which this program does not know.",
-                    "It was written by a newer kiva_pipeline: install that version or a later one.",
-                )
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+    at_once = {_BEGIN: "BEGIN IMMEDIATE"}
+    with engine.connect().execution_options(**at_once) as connection, connection.begin():
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        if current is not None and current not in {s.revision for s in scripts.walk_revisions()}:
+            raise LedgerError(
+                f"The ledger has schema {current}, which this program does not know.",
+                "It was written by a newer kiva_pipeline: install that version or a later one.",
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -258,6 +258,21 @@ def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None
                 updated_at=now,
             )
         )
+    if settlement.state is State.PLANNED:  # its next attempt replaces this one on the row
+        connection.execute(
+            event.insert().from_select(
+                [
+                    "at", "action", "attempt_id", "submission_id", "from_state", "to_state",
+                    "who", "why", "run_id",
+                ],
+                sa.select(
+                    sa.literal(now), sa.literal("given back"), submission.c.attempt_id,
+                    submission.c.id, submission.c.state, sa.literal(State.PLANNED.value),
+                    sa.literal(actor.who), sa.literal(settlement.reason_code),
+                    sa.literal(actor.run_id),
+                ).where(own),
+            )
+        )  # fmt: skip
     connection.execute(
         submission.update()
         .where(own)

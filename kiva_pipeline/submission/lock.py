@@ -5,7 +5,6 @@ no other living sender can be waiting for its answer.
 """
 
 import contextlib
-import getpass
 import json
 import os
 import socket
@@ -47,7 +46,7 @@ def sender_lock(ledger: Ledger, *, run_id: str, wait_seconds: float) -> Iterator
                     "run": run_id,
                     "process": os.getpid(),
                     "host": socket.gethostname(),
-                    "user": getpass.getuser(),
+                    "user": os.environ.get("USER") or str(os.getuid()),
                     "since": now_text(),
                 }
             )

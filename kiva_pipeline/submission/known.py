@@ -1,0 +1,57 @@
+"""What the ledger knows of each identity, as one row each: the planner's second input."""
+
+import pandas as pd
+
+from kiva_pipeline.submission.ledger import Rows
+from kiva_pipeline.submission.states import OPEN, State
+
+_FIELDS = [
+    "id", "business_id", "version", "month", "state", "reason_code", "reasons", "payload_hash",
+    "field_hashes", "amount", "currency", "currency_digits", "effective_on", "loan_ids",
+    "client_id", "client_ids", "disbursed", "updated_at",
+]  # fmt: skip
+
+# What the planner reads of the open version, of the newest accepted and of a refusal after it.
+_OPEN = {
+    "id": "open_id", "state": "open_state", "payload_hash": "open_hash",
+    "reason_code": "open_reason", "reasons": "open_reasons", "month": "open_month",
+}  # fmt: skip
+_SENT = {
+    "payload_hash": "sent_hash", "amount": "sent_amount", "effective_on": "sent_effective_on",
+    "field_hashes": "sent_fields", "month": "sent_month",
+}  # fmt: skip
+_REFUSED = {"payload_hash": "refused_hash", "updated_at": "refused_at"}
+_LAST = {
+    "version": "last_version", "state": "last_state", "month": "last_month",
+    "amount": "last_amount", "currency": "last_currency", "currency_digits": "last_digits",
+}  # fmt: skip
+
+
+def known_frame(rows: Rows) -> pd.DataFrame:
+    """All versions of some identities in, one row an identity out.
+
+    Args:
+        rows: From ``ledger.known_rows``: sorted by id and version.
+
+    Returns:
+        ``business_id`` and the columns that the planner reads: ``open_*``, ``sent_*``,
+        ``refused_*``, ``last_*``; empty where there is no such version.
+    """
+    versions = pd.DataFrame.from_records([tuple(row) for row in rows], columns=_FIELDS)
+    versions = versions.astype({"id": "Int64", "amount": "Int64", "currency_digits": "Int64"})
+    state = versions["state"]
+    accepted = versions[state == State.ACCEPTED.value]
+    newest = versions.drop_duplicates("business_id", keep="last")
+    frame = newest[["business_id", *_LAST]].rename(columns=_LAST)
+    for part, names in (
+        (versions[state.isin([s.value for s in OPEN])], _OPEN),
+        (accepted.drop_duplicates("business_id", keep="last"), _SENT),
+        (newest[newest["state"] == State.REJECTED.value], _REFUSED),
+    ):
+        frame = frame.merge(
+            part[["business_id", *names]].rename(columns=names),
+            on="business_id",
+            how="left",
+            validate="one_to_one",
+        )
+    return frame.astype({"business_id": "str"})

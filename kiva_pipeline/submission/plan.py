@@ -1,0 +1,241 @@
+"""The planner: what should be at Kiva, against what the ledger knows; one decision a row.
+
+Pure: frames in, a frame out; no database, no clock, no Dagster. What must not break: only a row
+that is good and new (or, for a repayment, good and different in the month that is open) is planned,
+and what is uncertain stays so until there is evidence.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from kiva_pipeline.periods import Month
+from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
+from kiva_pipeline.submission.plan_reasons import with_reasons
+from kiva_pipeline.submission.states import NEVER_SENT, State
+
+# What the ledger has to do for a decision.
+INSERT, UPDATE, EVIDENCE, NOTHING = "insert", "update", "evidence", ""
+
+PLAN_COLUMNS = {
+    "business_id": "str",
+    "decision": "str",
+    "reason_code": "str",
+    "reasons": "str",
+    "mis_rows": "int64",
+    "amount": "Int64",
+    "disbursed": "Int64",
+    "currency": "str",
+    "currency_digits": "Int64",
+    "effective_on": "str",
+    "client_id": "str",
+    "loan_ids": "str",
+    "client_ids": "str",
+    "payload_hash": "str",
+    "field_hashes": "str",
+    "write": "str",
+    "open_id": "Int64",
+    "open_state": "str",
+    "version": "int64",
+}
+
+
+class Phase(StrEnum):
+    """Whether a month's report may be posted today."""
+
+    NOT_YET = "not_yet"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTerms:
+    """What the planner of reports must know beside the frames.
+
+    Attributes:
+        month: The report's month.
+        phase: Whether it may be posted today.
+        today: The partner's day, to send a refused figure again at most once a day.
+        replaces: The partner has confirmed that a later upload replaces an earlier one.
+        hold_jump_above: The share of the principal that a figure may rise by in one month.
+    """
+
+    month: Month
+    phase: Phase
+    today: date
+    replaces: bool
+    hold_jump_above: float
+
+
+def plan_creates(
+    wanted: pd.DataFrame,
+    known: pd.DataFrame,
+    *,
+    month: Month,
+    kiva_ids: frozenset[str],
+    claims: pd.DataFrame,
+) -> pd.DataFrame:
+    """Decide loan drafts or journals of a month.
+
+    Args:
+        wanted: ``DRAFT_COLUMNS`` or ``JOURNAL_COLUMNS``, unique by ``business_id``.
+        known: ``known_frame`` of these ids and of all that the month's partition decided before.
+        month: The partition that is planned.
+        kiva_ids: Normalised loan ids that ``GET /loans`` lists today; empty for journals.
+        claims: ``loan_id, business_id`` of every draft that is open or accepted.
+
+    Returns:
+        ``PLAN_COLUMNS``: one row for each id in either frame, except those that never got
+        anywhere and that the MIS no longer has.
+    """
+    m = _side_by_side(wanted, known)
+    in_mis, good = m["state"].notna(), m["state"] == "good"
+    sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
+    same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    uncertain = m["open_state"] == State.UNCERTAIN.value
+    at_kiva = listed_at_kiva(m, kiva_ids)
+    refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
+    elsewhere = m["last_month"] != str(month)
+    forgotten = ~in_mis & ~sent & ~opened & (m["last_state"] != State.REJECTED.value)
+    cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
+        (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
+        (uncertain & at_kiva, State.ACCEPTED, "seen_at_kiva", EVIDENCE),
+        (uncertain, State.UNCERTAIN, "still_uncertain", NOTHING),
+        # Another month's partition has it now: that one keeps the open version up to date.
+        (~in_mis & sent & elsewhere, State.NEEDS_PERSON, "accepted_then_gone", NOTHING),
+        (~in_mis & sent, State.NEEDS_PERSON, "accepted_then_gone", None),
+        (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
+        (~in_mis, State.WITHDRAWN, "gone", NOTHING),
+        (same, State.UNCHANGED, "same", None),
+        (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
+        (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
+        (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
+        (~good, None, None, None),
+        (refused, State.REJECTED, "refused_before", NOTHING),
+        (claimed_elsewhere(m[good & ~sent], m, claims), State.HELD, "member_in_other_draft", None),
+        (m["last_version"].isna(), State.PLANNED, "new", None),
+    ]
+    return _decided(m, cases, otherwise="corrected")[~forgotten.to_numpy()]
+
+
+def plan_reports(
+    wanted: pd.DataFrame, known: pd.DataFrame, last_sent: pd.DataFrame, terms: ReportTerms
+) -> pd.DataFrame:
+    """Decide one chunk of a month's repayment report.
+
+    Args:
+        wanted: ``REPORT_COLUMNS``: a row for each loan that Kiva expects, unique by
+            ``business_id``; amounts are cumulative principal repaid.
+        known: ``known_frame`` of this month's ledger rows in the chunk's range of ids.
+        last_sent: ``business_id, period, amount`` of the newest accepted figure of each loan.
+        terms: The month, its phase and the guards.
+
+    Returns:
+        ``PLAN_COLUMNS``: one row for each id in ``wanted`` or ``known``.
+    """
+    m = _side_by_side(wanted, known)
+    m = m.merge(
+        last_sent.rename(columns={"period": "newest_period", "amount": "newest_amount"}),
+        on="business_id",
+        how="left",
+        validate="one_to_one",
+    )
+    expected, good = m["state"].notna(), m["state"] == "good"
+    sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
+    same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    uncertain = m["open_state"] == State.UNCERTAIN.value
+    again = uncertain & good & (m["open_hash"] == m["payload_hash"]) & terms.replaces
+    is_open, closed = terms.phase is Phase.OPEN, terms.phase is Phase.CLOSED
+    figure = m["state"].isin(["good", "held"])
+    refused_today = (
+        (m["refused_hash"] == m["payload_hash"])
+        & m["refused_at"].astype("str").str.startswith(terms.today.isoformat())
+        & good
+    )
+    newer = (m["newest_period"] > str(terms.month)).fillna(value=False)
+    lower = (m["amount"] < m["newest_amount"]).fillna(value=False)
+    rise = (m["amount"] - m["newest_amount"]).astype("Float64")
+    jump = (rise > m["disbursed"].astype("Float64") * terms.hold_jump_above).fillna(value=False)
+    not_yet = pd.Series(terms.phase is Phase.NOT_YET, m.index)
+    # A month that is final is recomputed and compared; a row enters the ledger only where
+    # something was sent, so that a backfill of old months leaves no trace of what can't be done.
+    cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
+        (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
+        (again & is_open, State.PLANNED, "resend_same", UPDATE),
+        (uncertain, State.UNCERTAIN, "still_uncertain", NOTHING),
+        (~expected & opened, State.NOT_EXPECTED, "no_longer_expected", UPDATE),
+        (~expected, State.NOT_EXPECTED, "no_longer_expected", NOTHING),
+        (same, State.UNCHANGED, "same", None),
+        (~figure, None, None, None if is_open else NOTHING),
+        (not_yet, State.DEFERRED, "month_not_open_yet", NOTHING),
+        (sent & closed, State.CARRIED_FORWARD, "month_closed", None),
+        (pd.Series(closed, m.index), State.CARRIED_FORWARD, "month_closed", NOTHING),
+        (newer, State.CARRIED_FORWARD, "newer_sent", NOTHING),
+        (~good, None, None, None),
+        (refused_today, State.REJECTED, "refused_today", NOTHING),
+        (lower, State.HELD, "lower_than_sent", None),
+        (jump, State.HELD, "jump", None),
+        (sent, State.PLANNED, "changed", None),
+    ]
+    return _decided(m, cases, otherwise="new")
+
+
+def _side_by_side(wanted: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    m = wanted.merge(known, on="business_id", how="outer", validate="one_to_one")
+    for column in ("disbursed", "field_hashes", "client_ids"):
+        if column not in m:
+            m[column] = None
+    return m
+
+
+def _decided(
+    m: pd.DataFrame,
+    cases: list[tuple["pd.Series[bool]", State | None, str | None, str | None]],
+    otherwise: str,
+) -> pd.DataFrame:
+    """The first case that holds decides; None stands for what the rules said of the row."""
+    hits = [case.fillna(value=False).to_numpy(dtype=bool) for case, *_ in cases]
+    of_rules = m["state"].replace("good", State.PLANNED.value).fillna("").to_numpy(dtype=object)
+    code_of_rules = m["reason_code"].fillna("").to_numpy(dtype=object)
+    decision = np.select(
+        hits, [of_rules if s is None else s.value for _, s, _, _ in cases], State.PLANNED.value
+    )
+    code = np.select(hits, [code_of_rules if c is None else c for _, _, c, _ in cases], otherwise)
+    write = np.select(hits, ["auto" if w is None else w for *_, w in cases], "auto")
+    plan = m.assign(decision=decision, ruled_code=m["reason_code"], reason_code=code, write=write)
+    plan["version"] = (m["last_version"].fillna(0) + 1).astype("int64")
+    plan["mis_rows"] = m["mis_rows"].fillna(0).astype("int64")
+    for column, last in (
+        ("amount", "last_amount"),
+        ("currency", "last_currency"),
+        ("currency_digits", "last_digits"),
+    ):
+        plan[column] = m[column].where(m["state"].notna(), m[last])
+    plan["effective_on"] = m["effective_on"].dt.strftime("%Y-%m-%d").fillna("")
+    plan = with_reasons(plan)
+    plan["write"] = _write(plan)
+    texts = {name for name, kind in PLAN_COLUMNS.items() if kind == "str"}
+    plan = plan.fillna(dict.fromkeys(texts, ""))
+    return plan[list(PLAN_COLUMNS)].astype(PLAN_COLUMNS)
+
+
+def _write(plan: pd.DataFrame) -> np.ndarray:
+    """What "auto" means: add a version, change the open one, or nothing when nothing is new."""
+    can_change = plan["open_state"].isin([state.value for state in NEVER_SENT])
+    unchanged = plan["decision"] == State.UNCHANGED.value
+    as_it_is = (
+        (plan["open_state"] == plan["decision"])
+        & (plan["open_hash"] == plan["payload_hash"].fillna(""))
+        & (plan["open_reason"] == plan["reason_code"])
+        & (plan["open_reasons"] == plan["reasons"])
+        & (plan["decision"] != State.PLANNED.value)
+    )
+    automatic = np.select(
+        [unchanged & can_change, unchanged | as_it_is, can_change],
+        [UPDATE, NOTHING, UPDATE],
+        INSERT,
+    )
+    return np.where(plan["write"] == "auto", automatic, plan["write"])

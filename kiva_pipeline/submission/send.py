@@ -1,0 +1,239 @@
+"""The loop that posts: intents are committed, then their requests are made, then settled.
+
+One thread owns the ledger; worker threads only post. What must not break: a request is made only
+after the transaction that holds its intent has committed, and no HTTP happens inside one.
+Anything that stops this loop, from an exception to a power cut, leaves rows in flight, and the
+next sender turns those into ``uncertain``: there is no other recovery code.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kiva_pipeline.errors import PipelineError
+from kiva_pipeline.partner_api.errors import CredentialsRejectedError
+from kiva_pipeline.partner_api.exchange import Exchange, PostKind, Unanswered
+from kiva_pipeline.submission import ledger_writes as writes
+from kiva_pipeline.submission.bodies import BodyWriter, PhotoChangedError
+from kiva_pipeline.submission.classify import Fate, Verdict, classify
+from kiva_pipeline.submission.ledger import Ledger
+from kiva_pipeline.submission.ledger_writes import Actor, Intent, Settlement
+from kiva_pipeline.submission.outcomes import settlement_of
+from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.queue import Group, SendQueue
+from kiva_pipeline.submission.states import State
+
+MAX_UNCERTAIN = 3
+MAX_REFUSALS_IN_A_ROW = 10
+MAX_NOT_SENT_IN_A_ROW = 4
+DEFAULT_RETRY_AFTER = 10.0
+
+
+class Poster(Protocol):
+    """What the loop needs of the Partner API."""
+
+    def post(self, kind: PostKind, body: bytes, attempt_id: str) -> Exchange:
+        """Make exactly one exchange; raise only when no token can be had before it."""
+        ...
+
+
+@dataclass(slots=True)
+class SendSummary:
+    """What a run of the loop did.
+
+    Attributes:
+        requests: Exchanges made.
+        uncertain: Attempts whose outcome is not known.
+        stopped: Why the loop ended before the queue was empty; "" if it did not.
+        error: What to raise once everything is recorded; None if nothing.
+    """
+
+    requests: int = 0
+    uncertain: int = 0
+    stopped: str = ""
+    error: PipelineError | None = None
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends what a queue holds.
+
+    Attributes:
+        ledger: The sender lock of its partner must be held.
+        api: Posts.
+        kind: What is posted.
+        month: The partition that asks for it.
+        bodies: Makes each request's bytes.
+        actor: Who sends.
+        max_in_flight: Requests at once.
+        retry_after_cap: The longest wait that a 429 may ask for, in seconds.
+        may_send: Asked before each batch; returns why not, or "".
+        pause: Waits so many seconds; the tests' clock stands in for it.
+        progress: Told how many rows each settled request had.
+    """
+
+    ledger: Ledger
+    api: Poster
+    kind: PostKind
+    month: str
+    bodies: BodyWriter
+    actor: Actor
+    max_in_flight: int
+    retry_after_cap: float
+    may_send: Callable[[], str]
+    pause: Callable[[float], None]
+    progress: Callable[[int], None] = lambda _rows: None
+    summary: SendSummary = field(default_factory=SendSummary)
+    _refusals: int = 0
+    _not_sent: int = 0
+    _throttled: int = 0
+    _wait: float = 0.0
+
+    def run(self, queue: SendQueue) -> SendSummary:
+        """Send until the queue is empty or the stop rule fires.
+
+        Returns:
+            The summary; ``error`` in it is for the caller to raise after its own bookkeeping.
+        """
+        running: dict[Future[Exchange], tuple[Group, str]] = {}
+        with ThreadPoolExecutor(self.max_in_flight, thread_name_prefix="kiva-post") as pool:
+            while True:
+                done = [future for future in running if future.done()]
+                settlements = [self._settlement(f, *running.pop(f), queue) for f in done]
+                ready = self._next(queue, free=self.max_in_flight - len(running))
+                with_intents = [self._intent(group, body) for group, body in ready]
+                if settlements or with_intents:
+                    with self.ledger.writing() as connection:
+                        for settlement in settlements:
+                            writes.settle(connection, settlement, self.actor)
+                        writes.write_intents(connection, with_intents, self.actor)
+                for (group, body), intent in zip(ready, with_intents, strict=True):
+                    self.summary.requests += 1
+                    future = pool.submit(self.api.post, self.kind, body, intent.attempt_id)
+                    running[future] = (group, intent.attempt_id)
+                if running:
+                    wait(running, return_when=FIRST_COMPLETED)
+                elif self._wait and not self.summary.stopped:
+                    self.pause(self._wait)
+                    self._wait = 0.0
+                elif not ready:
+                    return self.summary
+
+    def _next(self, queue: SendQueue, *, free: int) -> list[tuple[Group, bytes]]:
+        """The next groups with their bodies; none while stopping or waiting."""
+        if self.summary.stopped or self._wait or not free:
+            return []
+        if why_not := self.may_send():
+            self._stop(why_not)
+            return []
+        made = []
+        for group in queue.take(free):
+            try:
+                made.append((group, self.bodies(group.rows)))
+            except PhotoChangedError:
+                self._set_aside(group)
+        return made
+
+    def _set_aside(self, group: Group) -> None:
+        with self.ledger.writing() as connection:
+            writes.update_rows(
+                connection,
+                [
+                    {
+                        "id": row.id, "was": State.PLANNED.value, "state": State.DEFERRED.value,
+                        "reason_code": "photo_changed", "reasons": reason("photo_changed"),
+                    }
+                    for row in group.rows
+                ],
+                self.actor,
+            )  # fmt: skip
+
+    def _intent(self, group: Group, body: bytes) -> Intent:
+        amounts = [row.amount for row in group.rows if row.amount is not None]
+        return Intent(
+            attempt_id=str(uuid.uuid4()),
+            kind=self.kind.value,
+            month=self.month,
+            row_ids=[row.id for row in group.rows],
+            total=sum(amounts) if amounts else None,
+            body_sha256=hashlib.sha256(body).hexdigest(),
+        )
+
+    def _settlement(
+        self, future: Future[Exchange], group: Group, attempt_id: str, queue: SendQueue
+    ) -> Settlement:
+        try:
+            exchange = future.result()
+        except PipelineError as error:  # raised before the POST: no token could be had
+            self._stop("credentials", error)
+            return Settlement(attempt_id, Fate.NOT_SENT.value, State.PLANNED, "run_ended")
+        except Exception as error:  # noqa: BLE001  a fault of ours says nothing about the server
+            exchange = Unanswered(type(error).__name__)
+        verdict = classify(self.kind, exchange, _loan_ids(self.kind, group))
+        self._react(verdict, group, queue)
+        self.progress(len(group.rows))
+        return settlement_of(verdict, group, attempt_id)
+
+    def _react(self, verdict: Verdict, group: Group, queue: SendQueue) -> None:
+        """Count, put back, wait or stop, as the verdict asks."""
+        fate = verdict.fate
+        self._not_sent = self._not_sent + 1 if fate is Fate.NOT_SENT else 0
+        self._throttled = self._throttled + 1 if fate is Fate.THROTTLED else 0
+        if fate is Fate.ACCEPTED:
+            self._refusals = 0
+        elif fate is Fate.REFUSED and len(group.rows) > 1:
+            queue.put_back(*group.halves())
+        elif fate is Fate.REFUSED:
+            self._refusals += 1
+            if self._refusals >= MAX_REFUSALS_IN_A_ROW:
+                self._stop(f"{self._refusals} refusals in a row")
+        elif fate is Fate.UNCERTAIN:
+            self.summary.uncertain += 1
+            if verdict.foreign:
+                self._stop("an answer names a loan that was not sent")
+            elif self.summary.uncertain >= MAX_UNCERTAIN:
+                self._stop(f"{self.summary.uncertain} answers were lost")
+        elif fate is Fate.UNAUTHORISED:
+            self._unauthorised(verdict, group, queue)
+        else:
+            queue.put_back(group)
+            self._back_off(verdict)
+
+    def _unauthorised(self, verdict: Verdict, group: Group, queue: SendQueue) -> None:
+        if not group.refused_token:  # the client has dropped the token: the next has a fresh one
+            queue.put_back(Group(group.rows, refused_token=True))
+            return
+        self._stop(
+            "credentials",
+            CredentialsRejectedError(
+                f"Kiva answers {verdict.http_status} to a fresh token when posting"
+                f" {self.kind.value}.",
+                f"Check the credentials, and that Kiva granted them the scope {self.kind.scope}.",
+            ),
+        )
+
+    def _back_off(self, verdict: Verdict) -> None:
+        if verdict.fate is Fate.NOT_SENT:
+            if self._not_sent >= MAX_NOT_SENT_IN_A_ROW:
+                self._stop("Kiva can't be reached")
+            self._wait = min(2.0 ** (self._not_sent - 1), self.retry_after_cap)
+            return
+        asked = verdict.retry_after_seconds
+        seconds = DEFAULT_RETRY_AFTER if asked is None else asked
+        if seconds > self.retry_after_cap or self._throttled > 1:
+            self._stop("Kiva asks to slow down")
+        self._wait = max(self._wait, seconds)
+
+    def _stop(self, why: str, error: PipelineError | None = None) -> None:
+        self.summary.stopped = self.summary.stopped or why
+        self.summary.error = self.summary.error or error
+
+
+def _loan_ids(kind: PostKind, group: Group) -> list[str]:
+    if kind is PostKind.REPAYMENT:
+        return [row.business_id for row in group.rows]
+    return [loan for row in group.rows for loan in json.loads(row.loan_ids or "[]")]
