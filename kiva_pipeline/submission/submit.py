@@ -60,14 +60,14 @@ class Submission:
         month: The partition.
         rows: What the rules made of the month (``rules.rows``), sorted by ``business_id``.
         bodies: Makes each request's bytes.
-        kiva_loan_ids: The loans that ``GET /loans`` lists today.
+        kiva_loan_ids: Asks for the loans that ``GET /loans`` lists now; called under the lock.
     """
 
     kind: PostKind
     month: Month
     rows: StoredFrame
     bodies: BodyWriter
-    kiva_loan_ids: list[str]
+    kiva_loan_ids: Callable[[], list[str]]
 
     @property
     def period(self) -> str:
@@ -186,9 +186,11 @@ class _Planner:
         self._ledger = ledger
         self._settings = settings
         self._folder = spool_folder
+        self._kiva_ids: frozenset[str] = frozenset()
 
     def made(self) -> StoredFrame:
         """``PLAN_COLUMNS`` of the whole month, in a spooled file."""
+        self._kiva_ids = normalised_ids(self._submission.kiva_loan_ids())
         with (
             FrameSpool(self._folder, empty_frame(PLAN_COLUMNS)) as spool,
             self._ledger.reading() as connection,
@@ -240,7 +242,7 @@ class _Planner:
             wanted,
             known[mine],
             month=submission.month,
-            kiva_ids=normalised_ids(submission.kiva_loan_ids) if drafts else frozenset(),
+            kiva_ids=self._kiva_ids,
             claims=claims_frame(connection) if drafts else claims_frame(None),
         )
 
