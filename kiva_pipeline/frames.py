@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 import pandas as pd
 import pyarrow as arrow
@@ -19,7 +19,7 @@ CHUNK_ROWS = 25_000
 
 
 class _Openable(Protocol):
-    def open(self, mode: str) -> BinaryIO: ...
+    def open(self, mode: Literal["rb"]) -> BinaryIO: ...
 
 
 class StoredFrame:

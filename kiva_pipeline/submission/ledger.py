@@ -272,11 +272,11 @@ def _engine(url: URL) -> Engine:
             folder = Path(url.database).parent
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _private_file(Path(url.database))
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
         engine_event.listen(engine, "connect", _sqlite_durable)
         engine_event.listen(engine, "begin", _sqlite_begin)
         return engine
-    return sa.create_engine(url, pool_pre_ping=True)
+    return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
 def _private_file(path: Path) -> None:

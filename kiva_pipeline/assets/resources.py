@@ -1,0 +1,95 @@
+"""What the assets may reach: the MIS, Kiva, the ledger. Each opens on demand and is closed after.
+
+Secrets come from the environment by name and are shown by no ``repr``.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from kiva_pipeline.field_key import field_key
+from kiva_pipeline.mis.open import open_source
+from kiva_pipeline.mis.source import Source
+from kiva_pipeline.partner_api.client import PartnerApi
+from kiva_pipeline.settings import Environment, Secrets, Settings, load_settings
+from kiva_pipeline.submission.ledger import Ledger
+
+
+class PartnerResource(dg.ConfigurableResource["PartnerResource"]):
+    """The partner's settings, read again when a run starts."""
+
+    settings_file: str = Field(description="The partner's YAML file.")
+    _settings: Settings | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """The validated settings."""
+        if self._settings is None:
+            self._settings = load_settings(self.settings_file)
+        return self._settings
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where frames are spooled before they are moved into place."""
+        return self.settings.frames_folder / ".spool"
+
+
+class MisResource(dg.ConfigurableResource["MisResource"]):
+    """The partner's MIS, read only."""
+
+    partner: PartnerResource
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Source]:
+        """A source for the length of a step."""
+        source = open_source(self.partner.settings)
+        try:
+            yield source
+        finally:
+            source.close()
+
+
+class KivaResource(dg.ConfigurableResource["KivaResource"]):
+    """Kiva's Partner API."""
+
+    partner: PartnerResource
+    client_id: str = Field(description="From KIVA_CLIENT_ID.", repr=False)
+    client_secret: str = Field(description="From KIVA_CLIENT_SECRET.", repr=False)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[PartnerApi]:
+        """A client for the length of a step."""
+        secrets = Secrets(self.client_id, self.client_secret)
+        with PartnerApi.open(self.partner.settings, secrets) as api:
+            yield api
+
+
+class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
+    """The partner's ledger."""
+
+    partner: PartnerResource
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Ledger]:
+        """The ledger for the length of a step."""
+        settings = self.partner.settings
+        ledger = Ledger.open(
+            settings.ledger_url,
+            environment=settings.environment.value,
+            partner_id=settings.partner.id,
+        )
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    @cached_property
+    def field_key(self) -> bytes:
+        """The key of the ledger's keyed hashes."""
+        settings = self.partner.settings
+        secrets = Secrets.from_environment(Environment.SANDBOX)
+        return field_key(settings.state.folder, secrets)
