@@ -251,7 +251,9 @@ class PartnerApi:
         def again(error: Exception) -> bool | float:
             if not isinstance(error, _TryAgain):
                 return False
-            return True if error.after is None else error.after <= cap and error.after
+            if error.after is None:
+                return True
+            return max(error.after, 0.001) if error.after <= cap else False
 
         tries = stamina.retry_context(on=again, attempts=self._tries, timeout=None, wait_max=20)
         try:

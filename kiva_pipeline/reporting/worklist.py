@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from kiva_pipeline.periods import window_closes_on
+from kiva_pipeline.submission.ledger import Ledger, rows_in_states
 from kiva_pipeline.submission.states import SENTENCES, State
 
 # In the order in which they are worked on: what is unknown first, then what is wrong, then what
@@ -84,3 +85,10 @@ def _lines(row: Mapping[str, Any], today: date) -> list[dict[str, str]]:
             common | {"code": code, "field": "", "to_do": SENTENCES.get(code, code), "detail": ""}
         )
     return lines
+
+
+def month_worklist(ledger: Ledger, today: date, month: str | None) -> list[dict[str, str]]:
+    """The worklist of a month, or of all months, from the ledger."""
+    with ledger.reading() as connection:
+        rows = rows_in_states(connection, WORKLIST_STATES, month)
+    return worklist([row._mapping for row in rows], today)  # noqa: SLF001  public Row API

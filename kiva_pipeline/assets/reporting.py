@@ -1,0 +1,135 @@
+"""What people read after a run: the numbers of a month, and what they must do."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from kiva_pipeline.assets import checks
+from kiva_pipeline.assets.describe import OWNERS, counted, shape
+from kiva_pipeline.assets.failures import explained
+from kiva_pipeline.assets.partitions import month_of
+from kiva_pipeline.assets.resources import LedgerResource, PartnerResource
+from kiva_pipeline.frames import StoredFrame, private_folder
+from kiva_pipeline.reporting.reconciliation import RECONCILIATION_COLUMNS, reconcile
+from kiva_pipeline.reporting.worklist import WORKLIST_COLUMNS, month_worklist
+from kiva_pipeline.submission.states import State
+
+_FIGURES = ["business_id", "decision", "reason_code", "mis_rows", "amount", "currency",
+            "currency_digits"]  # fmt: skip
+
+
+def reporting_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]:
+    """Reconciliation and worklist on these partitions."""
+    common: dict[str, Any] = {
+        "group_name": "reporting",
+        "owners": OWNERS,
+        "kinds": {"table", "csv"},
+        "tags": {"domain": "reporting", "effect": "none"},
+        "partitions_def": months,
+    }
+
+    @dg.asset(
+        **common,
+        metadata=shape(RECONCILIATION_COLUMNS),
+        check_specs=[
+            checks.spec(
+                checks.NOTHING_LEFT,
+                "reconciliation",
+                "Nothing of the month waits to be sent or is in doubt.",
+                months,
+            )
+        ],
+    )
+    def reconciliation(
+        context: dg.AssetExecutionContext,
+        partner: PartnerResource,
+        loan_draft_submissions: StoredFrame,
+        repayment_submissions: StoredFrame,
+        journal_submissions: StoredFrame,
+    ):
+        """Rows and money of the month by stream, decision and reason; the same as a CSV.
+
+        **One row** is one decision with one reason in one stream. **Window:** the month.
+        **A second run** adds the month up anew.
+        """
+        streams = {
+            "loan drafts": loan_draft_submissions,
+            "repayments": repayment_submissions,
+            "journals": journal_submissions,
+        }
+        table = pd.concat(
+            [reconcile(name, stored.read(_FIGURES)) for name, stored in streams.items()],
+            ignore_index=True,
+        )
+        file = _csv(partner, "reconciliation", context.partition_key, table.to_dict("records"),
+                    list(RECONCILIATION_COLUMNS))  # fmt: skip
+        waiting = table["decision"].isin(
+            [State.PLANNED.value, State.DEFERRED.value, State.UNCERTAIN.value]
+        ) & (table["reason_code"] != "month_not_open_yet")
+        left = int(table.loc[waiting, "rows"].sum())
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                **counted(len(table), **{"rows decided": int(table["rows"].sum())}),
+                "table": dg.MarkdownMetadataValue(_markdown(table)),
+                "file": dg.PathMetadataValue(str(file)),
+            },
+            check_results=[
+                checks.equal_result(checks.NOTHING_LEFT, "rows that wait", left, 0),
+            ],
+        )
+
+    @dg.asset(
+        **common,
+        metadata=shape(WORKLIST_COLUMNS),
+        deps=["loan_draft_submissions", "repayment_submissions", "journal_submissions"],
+    )
+    def worklist(
+        context: dg.AssetExecutionContext, partner: PartnerResource, ledger: LedgerResource
+    ):
+        """What a person must do for the month, most urgent first; the same as a CSV.
+
+        **One row** is one thing to do, in words, without a borrower's name. **Window:** what the
+        ledger decided for the month. **A second run** lists what is still to do.
+        """
+        month = month_of(context)
+        with explained(), ledger.open() as book:
+            lines = month_worklist(book, partner.settings.clock.today(), str(month))
+        file = _csv(partner, "worklist", str(month), lines, list(WORKLIST_COLUMNS))
+        frame = pd.DataFrame(lines, columns=list(WORKLIST_COLUMNS)).astype(WORKLIST_COLUMNS)
+        numbers = {f"to do {state}": int(n) for state, n in frame["state"].value_counts().items()}
+        return dg.MaterializeResult(
+            value=frame,
+            metadata={**counted(len(frame), **numbers), "file": dg.PathMetadataValue(str(file))},
+        )
+
+    return [reconciliation, worklist]
+
+
+def _csv(
+    partner: PartnerResource,
+    name: str,
+    month: str,
+    rows: Sequence[dict[Any, Any]],
+    columns: list[str],
+) -> Path:
+    """A CSV in the state folder, readable by its owner only; spreadsheets find the UTF-8 mark."""
+    file = private_folder(partner.settings.state.folder / name) / f"{month}.csv"
+    file.touch(mode=0o600)
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    head = "| stream | decision | reason | rows | money |\n|---|---|---|---|---|\n"
+    return head + "\n".join(
+        f"| {r.stream} | {r.decision} | {r.reason_code} | {r.rows:,} | {r.money} |"
+        for r in table.itertuples()
+    )

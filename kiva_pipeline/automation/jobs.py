@@ -1,0 +1,50 @@
+"""Jobs: a stream each, and one that takes a month through all of them.
+
+One run is one month through all its stages, in one process: a step of its own process would import
+everything anew. Nothing here submits because somebody clicked something upstream.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+_TO_DRAFTS = ["kiva_lists", "kiva_loans", "mis_loans", "mis_instalments", "loan_drafts"]
+_TO_REPORT = ["kiva_loans", "mis_balances", "repayment_report"]
+_TO_JOURNALS = ["kiva_loans", "mis_notes", "journal_updates"]
+
+LOAN_DRAFTS_JOB, REPAYMENTS_JOB = "loan_drafts_of_a_month", "repayments_of_a_month"
+JOURNALS_JOB, MONTH_JOB = "journals_of_a_month", "whole_month"
+
+
+def jobs(months: dg.PartitionsDefinition) -> list[Any]:
+    """The four jobs on these partitions."""
+    made = {
+        LOAN_DRAFTS_JOB: (
+            [*_TO_DRAFTS, "loan_draft_submissions"],
+            "New loan drafts of a month to Kiva: extract, judge, plan, post what is new.",
+        ),
+        REPAYMENTS_JOB: (
+            [*_TO_REPORT, "repayment_submissions"],
+            "The repayment report of a month: only the open month is posted, only what changed.",
+        ),
+        JOURNALS_JOB: (
+            [*_TO_JOURNALS, "journal_submissions"],
+            "Journals of a month: notes marked for Kiva, each posted once.",
+        ),
+        MONTH_JOB: (
+            "*",
+            "A month through all streams, then its reconciliation and worklist. Run it again after"
+            " any correction: it sends only the difference.",
+        ),
+    }
+    return [
+        dg.define_asset_job(
+            name,
+            selection=selection,
+            description=description,
+            partitions_def=months,
+            executor_def=dg.in_process_executor,
+            tags={"kiva_pipeline/job": name},
+        )
+        for name, (selection, description) in made.items()
+    ]
