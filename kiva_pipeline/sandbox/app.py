@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kiva_pipeline.sandbox.answers import Refusal, answer
@@ -33,12 +33,18 @@ def create_app(store_path: Path | str) -> Starlette:
         yield
         store.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[*api_routes(store), *control_routes(store)],
         middleware=[Middleware(Recorder, store=store)],
-        exception_handlers={Refusal: _refuse, HTTPException: _no_such_route},
+        exception_handlers={
+            Refusal: _refuse,
+            HTTPException: _no_such_route,
+            ClientDisconnect: _incomplete,
+        },
         lifespan=close_at_the_end,
     )
+    app.router.redirect_slashes = False  # an unknown route is 404, never a redirected POST
+    return app
 
 
 async def _refuse(_: Request, refusal: Exception) -> Response:
@@ -52,3 +58,9 @@ async def _no_such_route(_: Request, error: Exception) -> Response:
         error.status_code, "sandbox.bad_request"
     )
     return answer({"code": code, "message": f"{error.detail}."}, error.status_code, error.headers)
+
+
+async def _incomplete(_: Request, __: Exception) -> Response:
+    # Nobody reads this answer; it tells the recorder that the request was never acted on.
+    message = "The connection was closed before the body was complete."
+    return answer({"code": "sandbox.incomplete", "message": message}, 400)

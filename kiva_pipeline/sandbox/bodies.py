@@ -83,8 +83,9 @@ def shaped(message: type[Message], value: object) -> Message:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         place = _place(problems[0]["loc"])
+        problem = problems[0]["msg"].removeprefix("Value error, ")
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise Refusal(400, "sandbox.bad_shape", f"{place}: {problems[0]['msg']}{more}") from None
+        raise Refusal(400, "sandbox.bad_shape", f"{place}: {problem}{more}") from None
 
 
 def _media_type(content_type: str) -> str:

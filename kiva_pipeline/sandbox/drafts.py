@@ -116,7 +116,7 @@ def publish_draft(store: Store, draft_uuid: str, *, status: str = "fundRaising")
             int(now),
             orjson.dumps(draft.schedule).decode(),
             draft_uuid,
-            search_text(draft.loan_id, draft.client_id, draft.name, draft_uuid),
+            search_text(draft.loan_id, draft.client_id, draft.name),
         )
         store.write("UPDATE draft SET published_at = ? WHERE uuid = ?", now, draft_uuid)
     return Published(draft_uuid, str(kiva_id), draft.loan_id, status)

@@ -4,6 +4,7 @@ Only shapes are checked here: Kiva takes partial drafts, so every field of a dra
 null, and PA2 judges it when a person publishes. Unknown fields are ignored.
 """
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 MAX_ROWS = 20_000
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MAX_DIGITS_BEFORE_POINT = 15
 _MAX_DIGITS_AFTER_POINT = 6
 
@@ -41,12 +43,13 @@ def _exact(value: object) -> Decimal:
 
 
 def _day(text: str) -> str:
-    try:
-        if len(text) == len("YYYY-MM-DD"):
+    if _ISO_DAY.fullmatch(text):  # the standard library would also read 2026-W47-5
+        try:
             date.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
             return text
-    except ValueError:
-        pass
     raise ValueError("expected a day as YYYY-MM-DD")
 
 

@@ -105,5 +105,5 @@ def _loan_rows(partner_id: str, loans: Iterable[KivaLoanSeed]) -> Iterator[tuple
             loan.status,
             int(datetime.combine(loan.disbursed_on, time(), UTC).timestamp()),
             loan.last_reported,
-            search_text(loan.internal_loan_id, loan.internal_client_id, loan.name, loan_uuid),
+            search_text(loan.internal_loan_id, loan.internal_client_id, loan.name),
         )
