@@ -52,27 +52,31 @@ def loan_page(store: Store, partner_id: str, query: Sequence[tuple[str, str]]) -
     limit = _number(values, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
     offset = _number(values, "offset", 0, 0, MAX_OFFSET)
     where, given = ["partner_id = ?"], [partner_id]
-    statuses = [value for name, value in query if name == "status" and value]
-    if statuses:
-        where.append("status IN (SELECT value FROM json_each(?))")
-        given.append(orjson.dumps(statuses).decode())
+    asked = {value for name, value in query if name == "status" and value}
+    if asked:
+        known = sorted(asked & STATUSES)
+        where.append(f"status IN ({', '.join('?' * len(known))})")
+        given += known
     if values.get("query"):
         where.append("instr(search_text, ?) > 0")
         given.append(search_text(values["query"]))
-    chosen = f"FROM loan WHERE {' AND '.join(where)}"  # the conditions above, and no value
-    total = store.row(f"SELECT count(*) {chosen}", *given)
+    condition = " AND ".join(where)  # of the texts above, and no value
+    counted = "count(*) FROM loan" if values.get("query") else "sum(loans) FROM loan_count"
+    total = store.row(f"SELECT {counted} WHERE {condition}", *given)
     # The page is found in a narrow index first, so that a far offset skips no whole rows.
     page = store.rows(
         f"""
         SELECT loan.*, partner.name AS partner FROM loan JOIN partner USING (partner_id)
-        WHERE kiva_id IN (SELECT kiva_id {chosen} ORDER BY kiva_id LIMIT ? OFFSET ?)
+        WHERE kiva_id IN (
+            SELECT kiva_id FROM loan WHERE {condition} ORDER BY kiva_id LIMIT ? OFFSET ?
+        )
         ORDER BY kiva_id
         """,  # noqa: S608
         *given,
         limit,
         offset,
     )
-    return {"total_records": total[0] if total else 0, "data": [_on_the_wire(row) for row in page]}
+    return {"total_records": (total and total[0]) or 0, "data": [_on_the_wire(row) for row in page]}
 
 
 def _number(values: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
