@@ -24,7 +24,10 @@ def seen_by_kiva(payload: str, photo_sha256: str = "") -> dict[str, Any]:
         payload: The body; a JSON object.
         photo_sha256: The photo that is sent with it, if any, as its own hash.
     """
-    seen: dict[str, Any] = _nfc(json.loads(payload, parse_float=_number, parse_int=_number))
+    seen: dict[str, Any] = json.loads(payload, parse_float=_number, parse_int=_number)
+    # All parts of a text in NFC are; only an escape could hide one that isn't.
+    if "\\" in payload or not unicodedata.is_normalized("NFC", payload):
+        seen = _nfc(seen)
     return seen | {"photo": photo_sha256} if photo_sha256 else seen
 
 
@@ -53,16 +56,15 @@ def field_hashes(seen: dict[str, Any], key: bytes) -> str:
     return orjson.dumps(hashes, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def shortest_digits(digits: str) -> str:
-    """Plain decimal digits without idle zeros: ``"3500.00"`` and ``"3500.0"`` are ``"3500"``."""
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    return "0" if digits in {"-0", ""} else digits
-
-
 def _number(text: str) -> orjson.Fragment:
     plain = format(Decimal(text), "f") if "e" in text or "E" in text else text
-    return orjson.Fragment(shortest_digits(plain))
+    return orjson.Fragment(_shortest(plain))
+
+
+def _shortest(digits: str) -> str:
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return "0" if digits == "-0" else digits
 
 
 def _nfc(value: Any) -> Any:  # noqa: ANN401  any JSON value

@@ -69,7 +69,7 @@ MEMBER_RULES = Rulebook(
         Rule(
             "no_schedule", "schedule", "missing", _BLOCK,
             "The loan has no repayment schedule; generate it in the MIS.",
-            lambda f: f["instalments"] > 0,
+            lambda f: (f["instalments"] > 0) | (f["loan_id"] == ""),
         ),
         Rule(
             "instalment_twice", "schedule", "not unique", _BLOCK,

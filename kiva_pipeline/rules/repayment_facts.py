@@ -43,7 +43,8 @@ def unique_expected(expected: pd.DataFrame) -> pd.DataFrame:
         ``business_id`` (``kiva:`` and Kiva's own id where the internal one is empty) and
         ``shared``: whether several loans of Kiva's have the id.
     """
-    ids = [unicodedata.normalize("NFC", text).strip() for text in expected["internal_loan_id"]]
+    texts = expected["internal_loan_id"].tolist()
+    ids = [unicodedata.normalize("NFC", text).strip() for text in texts]
     loan_id = pd.Series(ids, index=expected.index, dtype="str")
     business_id = loan_id.where(loan_id != "", "kiva:" + expected["kiva_id"])
     loans = expected.assign(loan_id=loan_id, business_id=business_id)

@@ -127,32 +127,31 @@ REPAYMENT_RULES = Rulebook(
 
 def repayment_details(facts: pd.DataFrame) -> Details:
     """What to add to the sentences of ``REPAYMENT_RULES``: amounts, currencies and ids."""
-    digits = facts["currency_digits"].fillna(0).tolist()
-    currencies = facts["currency"].tolist()
-    amounts = {
-        name: whole_numbers(facts[name]).tolist()
-        for name in ("amount", "disbursed", "recovered", "unknown", "asked", "answers")
+    digits = whole_numbers(facts["currency_digits"])
+    currencies, prices = facts["currency"].array, facts["price_text"].array
+    numbers = {
+        name: whole_numbers(facts[name])
+        for name in ("amount", "disbursed", "recovered", "unknown", "asked", "answers", "borrowers")
     }
-    prices, borrowers = facts["price_text"].tolist(), whole_numbers(facts["borrowers"]).tolist()
+
+    def digits_of(name: str, at: int) -> str:
+        return to_digits(int(numbers[name][at]), int(digits[at]))
 
     def money(name: str) -> Callable[[Rows], list[str]]:
-        return lambda rows: [
-            f"{to_digits(amounts[name][at], digits[at])} {currencies[at]}" for at in rows.tolist()
-        ]
+        return lambda rows: [f"{digits_of(name, at)} {currencies[at]}" for at in rows.tolist()]
 
     def against_price(name: str) -> Callable[[Rows], list[str]]:
         return lambda rows: [
-            f"MIS {to_digits(amounts[name][at], digits[at])}, Kiva {prices[at]} {currencies[at]}"
-            for at in rows.tolist()
+            f"MIS {digits_of(name, at)}, Kiva {prices[at]} {currencies[at]}" for at in rows.tolist()
         ]
 
     return {
         "group_members_differ": lambda rows: [
-            f"{amounts['asked'][at]} loans known, {borrowers[at]} borrowers at Kiva"
+            f"{numbers['asked'][at]} loans known, {numbers['borrowers'][at]} borrowers at Kiva"
             for at in rows.tolist()
         ],
         "group_member_not_in_mis": lambda rows: [
-            f"{amounts['answers'][at]} of {amounts['asked'][at]} answered" for at in rows.tolist()
+            f"{numbers['answers'][at]} of {numbers['asked'][at]} answered" for at in rows.tolist()
         ],
         "other_principal": against_price("disbursed"),
         "repaid_above_principal": against_price("amount"),

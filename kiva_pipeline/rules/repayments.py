@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from kiva_pipeline.mis.records import BALANCE_RECORDS
 from kiva_pipeline.money import to_digits
 from kiva_pipeline.periods import Month
-from kiva_pipeline.rules.fingerprint import shortest_digits
 from kiva_pipeline.rules.judged import Judged, shaped
 from kiva_pipeline.rules.reasons import ReasonLog
 from kiva_pipeline.rules.repayment_facts import (
@@ -29,10 +28,11 @@ from kiva_pipeline.rules.repayment_facts import (
 )
 from kiva_pipeline.rules.repayment_rules import REPAYMENT_RULES, repayment_details
 from kiva_pipeline.rules.rows import REPORT_COLUMNS
-from kiva_pipeline.rules.runs import run_lengths, starts_of
+from kiva_pipeline.rules.runs import run_lengths, starts_of, whole_numbers
 from kiva_pipeline.settings import Settings
 
 STRAY_BALANCE = "balance_of_no_loan"
+MOST_DIGITS = 4  # of a currency, as the canonical records take them
 
 
 def build_repayment_report(
@@ -80,15 +80,20 @@ def wire_amounts(report: pd.DataFrame, settings: Settings) -> list[str]:
         report: Rows with ``amount`` (repaid), ``disbursed`` and ``currency_digits``.
         settings: ``repayments.amount`` says which of the two Kiva was told to expect.
     """
-    amounts = report["amount"]
-    if settings.repayments.amount == "principal_outstanding":
-        amounts = report["disbursed"] - amounts
-    known = amounts.notna().tolist()
-    digits = report["currency_digits"].fillna(0).tolist()
+    amounts = _wire_minor(report, settings)
+    known, digits = amounts.notna().tolist(), whole_numbers(report["currency_digits"]).tolist()
     return [
         to_digits(minor, places) if is_known else ""
-        for minor, places, is_known in zip(amounts.fillna(0).tolist(), digits, known, strict=True)
+        for minor, places, is_known in zip(
+            whole_numbers(amounts).tolist(), digits, known, strict=True
+        )
     ]
+
+
+def _wire_minor(report: pd.DataFrame, settings: Settings) -> "pd.Series[int]":
+    if settings.repayments.amount == "principal_outstanding":
+        return report["disbursed"] - report["amount"]
+    return report["amount"]
 
 
 def _unique_balances(balances: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int64]]:
@@ -185,15 +190,21 @@ def _loan_ids(links: Links, rows: int) -> NDArray[np.object_]:
 
 def _hashes(report: pd.DataFrame, settings: Settings) -> list[str]:
     three = settings.repayments.column_format == "three_column"
-    clients = report["client_id"].tolist() if three else [None] * len(report)
+    # The shortest form of an amount: 3500.00 and 3500.0 are the same figure to Kiva.
+    minor = whole_numbers(_wire_minor(report, settings))
+    digits = whole_numbers(report["currency_digits"])
+    for _ in range(MOST_DIGITS):
+        idle = (digits > 0) & (minor % 10 == 0)
+        minor, digits = np.where(idle, minor // 10, minor), np.where(idle, digits - 1, digits)
     seen = zip(
         report["state"].isin(["good", "held"]).tolist(),
         report["business_id"].tolist(),
-        clients,
-        wire_amounts(report, settings),
+        report["client_id"].tolist() if three else [None] * len(report),
+        minor.tolist(),
+        digits.tolist(),
         strict=True,
     )
     return [
-        sha256(orjson.dumps((loan_id, client, shortest_digits(digits)))).hexdigest() if goes else ""
-        for goes, loan_id, client, digits in seen
+        sha256(orjson.dumps((loan_id, client, amount, places))).hexdigest() if goes else ""
+        for goes, loan_id, client, amount, places in seen
     ]
