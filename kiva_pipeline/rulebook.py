@@ -79,7 +79,13 @@ class Rulebook:
     def schema(self) -> pa.DataFrameSchema:
         """The rules as a pandera schema; each check carries its rule's code as its name."""
         checks = [
-            pa.Check(_plain(rule.holds), name=rule.code, error=rule.sentence, n_failure_cases=1)
+            pa.Check(
+                _plain(rule.holds),
+                name=rule.code,
+                error=rule.sentence,
+                n_failure_cases=1,
+                ignore_na=False,
+            )
             for rule in self.rules
         ]
         return pa.DataFrameSchema(self._columns, checks=checks, name=self.name)
