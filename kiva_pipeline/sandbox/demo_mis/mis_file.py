@@ -9,7 +9,7 @@ which they were approved or entered.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -91,9 +91,9 @@ def create_indexes(connection: sqlite3.Connection) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """An existing demo MIS for writing, in one transaction that ends with the block."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-        with connection:
-            yield connection
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True)) as connection, connection:
+        yield connection
 
 
 class MisWriter:
@@ -190,7 +190,6 @@ class MisWriter:
                 body=note.body,
             )
 
-    def _add(self, table: str, rows: list[tuple[_Value, ...]] | list[tuple[str, str]]
-             | list[tuple[str, bytes]]) -> None:  # fmt: skip
+    def _add(self, table: str, rows: Sequence[tuple[_Value, ...]]) -> None:
         self._rows[table].extend(rows)
         self._waiting += len(rows)

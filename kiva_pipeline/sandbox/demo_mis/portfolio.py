@@ -10,7 +10,7 @@ from random import Random
 
 from kiva_pipeline.money import to_digits
 from kiva_pipeline.sandbox.demo_mis import names, portraits, spellings, texts
-from kiva_pipeline.sandbox.demo_mis.calendar import DemoCalendar
+from kiva_pipeline.sandbox.demo_mis.days import DemoCalendar
 from kiva_pipeline.sandbox.demo_mis.repayments import Payer, a_payer, bookings
 from kiva_pipeline.sandbox.demo_mis.rows import LoanRow, Transaction, Unit
 from kiva_pipeline.sandbox.demo_mis.schedules import (
@@ -63,13 +63,13 @@ class Portfolio:
         day: date,
         *,
         tagged: bool | None = None,
-        rhythm_: Rhythm | None = None,
+        paid: Rhythm | None = None,
         payer: Payer | None = None,
     ) -> Unit:
         """One borrower's loan, disbursed or to be disbursed on a day."""
         money = self._rng.choice(CURRENCIES)
         principal = self._amount(money)
-        plan = schedule(principal, day, rhythm_ or rhythm(self._rng))
+        plan = schedule(principal, day, paid or rhythm(self._rng))
         return self._alone(day, money.code, money.digits, plan, tagged=tagged, payer=payer)
 
     def real(self, real: RealSchedule, day: date) -> Unit:
@@ -77,12 +77,12 @@ class Portfolio:
         plan = real.moved_to(day)
         return self._alone(day, real.currency, real.digits, plan, tagged=True, payer=Payer.REGULAR)
 
-    def group(self, day: date, size: int, *, tagged: bool | None = None) -> Unit:
-        """The loans of a group's members, who pay back in one rhythm, each an own amount."""
+    def group(self, day: date, size: int) -> Unit:
+        """The loans for Kiva of a group's members, who pay back in one rhythm."""
         rng, number = self._rng, self.next_group
         self.next_group += 1
         money = rng.choice(CURRENCIES)
-        terms = self._terms(money.code, tagged)
+        terms = self._terms(money.code, tagged=True)
         paid, payer = rhythm(rng), a_payer(rng)
         plans = [schedule(self._amount(money), day, paid) for _ in range(size)]
         loans = [self._loan(day, money.code, money.digits, plan, terms, payer) for plan in plans]
@@ -107,7 +107,7 @@ class Portfolio:
         tagged: bool | None,
         payer: Payer | None,
     ) -> Unit:
-        terms = self._terms(currency, tagged)
+        terms = self._terms(currency, tagged=tagged)
         loan = self._loan(day, currency, digits, plan, terms, payer or a_payer(self._rng))
         loan.photo_id = f"P-{loan.pk}"
         photos = {loan.photo_id: portraits.portrait(loan.pk)}
@@ -163,7 +163,7 @@ class Portfolio:
         loan.use_schedule(plan)
         return loan
 
-    def _terms(self, currency: str, tagged: bool | None) -> _Terms:
+    def _terms(self, currency: str, *, tagged: bool | None) -> _Terms:
         rng = self._rng
         code = texts.language_code(rng)
         chosen = rng.random() >= OWN_FUNDS_SHARE
@@ -185,5 +185,7 @@ def _status(principal: int, transactions: list[Transaction]) -> str:
         return "approved"
     if any(t.type == "write_off" for t in transactions):
         return "written_off"
-    repaid = sum(t.principal for t in transactions if t.type != "disbursement" and not t.is_reversed)
+    repaid = sum(
+        t.principal for t in transactions if t.type != "disbursement" and not t.is_reversed
+    )
     return "closed" if repaid >= principal else "active"

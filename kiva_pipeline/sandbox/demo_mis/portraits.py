@@ -19,6 +19,7 @@ def portrait(number: int) -> bytes:
     return _with_comments(drawn[number % len(drawn)], [f"client {number}".encode()])
 
 
+@cache
 def oversized(more_than: int) -> bytes:
     """A portrait that opens but takes more bytes than ``more_than``."""
     comments = more_than // _LONGEST_COMMENT + 1

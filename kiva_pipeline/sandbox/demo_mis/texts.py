@@ -12,22 +12,23 @@ GROUP_USES = {
     "fr": "pour acheter des semences de maïs et de l’engrais.",
 }
 
-_DESCRIPTIONS = {
-    "en": (
-        "{first} is {age} years old and works in {work}. After {years} years in business, {first}"
-        " is known in the neighbourhood for fair prices and wants to serve more customers.",
-        "{first} supports a family of {years}. The day starts early with {work}; the income pays"
-        " school fees and food, and the stock runs out too soon.",
-    ),
-    "es": (
-        "{first} tiene {age} años y se dedica a {work}. Lleva {years} años en el negocio y desea"
-        " atender a más clientes del barrio.",
-    ),
-    "fr": (
-        "{first} a {age} ans et travaille dans le secteur {work}. Depuis {years} ans, ses clients"
-        " apprécient la qualité de ses produits.",
-    ),
-}
+_SHOPKEEPER = (
+    "{first} is {age} years old and works in {work}. After {years} years in business, {first}"
+    " is known in the neighbourhood for fair prices and wants to serve more customers."
+)
+_PARENT = (
+    "{first} supports a family of {years}. The day starts early with {work}; the income pays"
+    " school fees and food, and the stock runs out too soon."
+)
+_TENDERA = (
+    "{first} tiene {age} años y se dedica a {work}. Lleva {years} años en el negocio y desea"
+    " atender a más clientes del barrio."
+)
+_COMMERCE = (
+    "{first} a {age} ans et travaille dans le secteur {work}. Depuis {years} ans, ses clients"
+    " apprécient la qualité de ses produits."
+)
+_DESCRIPTIONS = {"en": (_SHOPKEEPER, _PARENT), "es": (_TENDERA,), "fr": (_COMMERCE,)}
 _GROUPS = {
     "en": "The group has {size} members who grow maize together and guarantee each other’s loans.",
     "es": "El grupo tiene {size} integrantes que cultivan maíz y se garantizan mutuamente.",

@@ -62,4 +62,8 @@ class DemoCalendar:
     def _day_in(self, month: Month, rng: Random) -> date | None:
         first = max(month.first_day, self.window.first_day)
         last = min(month.last_day, self.window.last_day)
-        return first + timedelta(days=rng.randrange((last - first).days + 1)) if first <= last else None
+        return (
+            first + timedelta(days=rng.randrange((last - first).days + 1))
+            if first <= last
+            else None
+        )
