@@ -1,0 +1,17 @@
+"""The demo MIS: a deterministic, dirty, lifelike microfinance database to practise on."""
+
+from kiva_pipeline.sandbox.demo_mis.dirt import Dirt
+from kiva_pipeline.sandbox.demo_mis.facts import DemoFacts, planted
+from kiva_pipeline.sandbox.demo_mis.generate import DEFAULT_LOANS, create_demo_mis
+from kiva_pipeline.sandbox.demo_mis.kiva_side import loans_at_kiva
+from kiva_pipeline.sandbox.demo_mis.spellings import MAPPING
+
+__all__ = [
+    "DEFAULT_LOANS",
+    "MAPPING",
+    "DemoFacts",
+    "Dirt",
+    "create_demo_mis",
+    "loans_at_kiva",
+    "planted",
+]
