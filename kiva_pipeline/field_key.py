@@ -5,18 +5,19 @@ file beside the ledger. With another key the ledger still knows *that* a loan ch
 needs no key), only not in which field.
 """
 
+import os
 import secrets
 from pathlib import Path
 
-from kiva_pipeline.settings import Secrets
+from kiva_pipeline.settings import FIELD_KEY_VARIABLE
 
 _BYTES = 32
 
 
-def field_key(state_folder: Path, environment: Secrets) -> bytes:
-    """The key from the environment, else from ``field.key`` in the state folder, made if absent."""
-    if environment.field_key:
-        return environment.field_key.encode()
+def field_key(state_folder: Path) -> bytes:
+    """The key from the environment, else from ``field.key`` in the state folder (made if absent)."""
+    if given := os.environ.get(FIELD_KEY_VARIABLE):
+        return given.encode()
     file = state_folder / "field.key"
     try:
         return bytes.fromhex(file.read_text().strip())

@@ -277,7 +277,6 @@ class Secrets:
 
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
-    field_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(
@@ -304,7 +303,6 @@ class Secrets:
         return cls(
             values[CLIENT_ID_VARIABLE],
             values[CLIENT_SECRET_VARIABLE],
-            values.get(FIELD_KEY_VARIABLE) or None,
         )
 
 

@@ -24,8 +24,8 @@ def kiva_lists(kiva: KivaResource):
     **One row** is one entry of a list. **Window:** as of the run. **A second run** fetches them
     again and replaces the first; nothing is sent.
     """
-    with explained(), kiva.open() as api:
-        frame = api.lists()
+    with explained():
+        frame = kiva.api.lists()
     numbers = {f"{name} entries": int(n) for name, n in frame["list"].value_counts().items()}
     return dg.MaterializeResult(value=frame, metadata=counted(len(frame), **numbers))
 
@@ -42,8 +42,8 @@ def kiva_loans(kiva: KivaResource):
     run; a list that is shorter than Kiva says fails the step. Loans that pay back or are defaulted
     are the ones that the month's report must answer for. **A second run** fetches them again.
     """
-    with explained(), kiva.open() as api:
-        frame = api.loans()
+    with explained():
+        frame = kiva.api.loans()
     numbers = {f"status {name}": int(n) for name, n in frame["status"].value_counts().items()}
     return dg.MaterializeResult(
         value=frame, metadata=counted(len(frame), expected=len(expected_loans(frame)), **numbers)

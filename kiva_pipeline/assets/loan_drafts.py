@@ -109,12 +109,12 @@ def loan_draft_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefi
         was lost waits for evidence.
         """
         rows_in = int(loan_drafts.read(["mis_rows"])["mis_rows"].sum())
-        with mis.open() as source, kiva.open() as api:
+        with mis.open() as source:
             submission = draft_submission(
                 month_of(context),
                 loan_drafts,
                 source,
-                lambda: list(api.loans()["internal_loan_id"]),
+                lambda: list(kiva.api.loans()["internal_loan_id"]),
             )
             yield from send_month(
                 context,

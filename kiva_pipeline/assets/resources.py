@@ -5,7 +5,6 @@ Secrets come from the environment by name and are shown by no ``repr``.
 
 import contextlib
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
@@ -15,7 +14,7 @@ from kiva_pipeline.field_key import field_key
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.client import PartnerApi
-from kiva_pipeline.settings import Environment, Secrets, Settings, load_settings
+from kiva_pipeline.settings import Secrets, Settings, load_settings
 from kiva_pipeline.submission.ledger import Ledger
 
 
@@ -60,12 +59,21 @@ class KivaResource(dg.ConfigurableResource["KivaResource"]):
     client_id: str = Field(description="From KIVA_CLIENT_ID.", repr=False)
     client_secret: str = Field(description="From KIVA_CLIENT_SECRET.", repr=False)
 
-    @contextlib.contextmanager
-    def open(self) -> Iterator[PartnerApi]:
-        """A client for the length of a step."""
-        secrets = Secrets(self.client_id, self.client_secret)
-        with PartnerApi.open(self.partner.settings, secrets) as api:
-            yield api
+    _api: PartnerApi | None = PrivateAttr(default=None)
+
+    @property
+    def api(self) -> PartnerApi:
+        """The client of this run: one token and one connection pool for all its steps."""
+        if self._api is None:
+            secrets = Secrets(self.client_id, self.client_secret)
+            self._api = PartnerApi.open(self.partner.settings, secrets)
+        return self._api
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections of the run."""
+        if self._api is not None:
+            self._api.close()
+            self._api = None
 
 
 class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
@@ -87,9 +95,7 @@ class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
         finally:
             ledger.close()
 
-    @cached_property
+    @property
     def field_key(self) -> bytes:
         """The key of the ledger's keyed hashes."""
-        settings = self.partner.settings
-        secrets = Secrets.from_environment(Environment.SANDBOX)
-        return field_key(settings.state.folder, secrets)
+        return field_key(self.partner.settings.state.folder)

@@ -60,13 +60,13 @@ def send_month(
     """
     options = SubmitOptions(dry_run=config.dry_run, limit=config.limit, pause=time.sleep)
     waiting = ""
-    with explained(), kiva.open() as api, ledger.open() as book:
+    with explained(), ledger.open() as book:
 
         def go(options: SubmitOptions) -> SubmitResult:
             return submit(
                 submission,
                 ledger=book,
-                api=api,
+                api=kiva.api,
                 settings=partner.settings,
                 actor=Actor(who="run", run_id=context.run_id),
                 spool_folder=partner.spool_folder,

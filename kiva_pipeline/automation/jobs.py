@@ -34,8 +34,8 @@ def jobs(months: dg.PartitionsDefinition) -> list[Any]:
         MONTH_JOB: (
             "*",
             (
-                "A month through all streams, then its reconciliation and worklist. Run it again after"
-                " any correction: it sends only the difference."
+                "A month through all streams, then its reconciliation and worklist. Run it again"
+                " after any correction: it sends only the difference."
             ),
         ),
     }

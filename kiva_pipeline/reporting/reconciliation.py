@@ -44,5 +44,6 @@ def money_by_decision(tally: Tally) -> dict[str, str]:
     """Money of each decision as exact text by currency: ``{"accepted": "KES 1.00; RWF 5"}``."""
     told: dict[str, list[str]] = {}
     for (decision, currency, digits), total in sorted(tally.money.items()):
-        told.setdefault(decision, []).append(f"{currency} {to_digits(total, int(digits))}")
+        amount = f"{currency or 'no currency'} {to_digits(total, int(digits))}"
+        told.setdefault(decision, []).append(amount)
     return {decision: "; ".join(parts) for decision, parts in told.items()}

@@ -6,7 +6,6 @@ and what is uncertain stays so until there is evidence.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 
 import numpy as np
@@ -58,14 +57,15 @@ class ReportTerms:
     Attributes:
         month: The report's month.
         phase: Whether it may be posted today.
-        today: The partner's day, to send a refused figure again at most once a day.
+        refused_since: The instant (as the ledger writes it) since when a refusal counts as
+            today's: a refused figure goes again at most once a day.
         replaces: The partner has confirmed that a later upload replaces an earlier one.
         hold_jump_above: The share of the principal that a figure may rise by in one month.
     """
 
     month: Month
     phase: Phase
-    today: date
+    refused_since: str
     replaces: bool
     hold_jump_above: float
 
@@ -152,7 +152,7 @@ def plan_reports(
     figure = m["state"].isin(["good", "held"])
     refused_today = (
         (m["refused_hash"] == m["payload_hash"])
-        & m["refused_at"].astype("str").str.startswith(terms.today.isoformat())
+        & (m["refused_at"].astype("str") >= terms.refused_since)
         & good
     )
     newer = (m["newest_period"] > str(terms.month)).fillna(value=False)

@@ -127,11 +127,13 @@ class Sender:
         """The next groups with their bodies; none while stopping or waiting."""
         if self.summary.stopped or self._wait or not free:
             return []
-        if why_not := self.may_send():
+        groups = queue.take(free)
+        if groups and (why_not := self.may_send()):
+            queue.put_back(*groups)
             self._stop(why_not)
             return []
         made = []
-        for group in queue.take(free):
+        for group in groups:
             try:
                 made.append((group, self.bodies(group.rows)))
             except PhotoChangedError:

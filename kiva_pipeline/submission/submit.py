@@ -7,6 +7,7 @@ what became of every row. A dry run takes no lock and writes nothing.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,13 @@ from kiva_pipeline.submission.bodies import BodyWriter
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS, Tally, final_decisions
 from kiva_pipeline.submission.known import known_frame
-from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, last_accepted
+from kiva_pipeline.submission.ledger import (
+    Ledger,
+    draft_members,
+    known_rows,
+    last_accepted,
+    now_text,
+)
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.plan import (
@@ -37,6 +44,9 @@ from kiva_pipeline.submission.plan import (
 from kiva_pipeline.submission.plan_writes import apply_plan
 from kiva_pipeline.submission.queue import SendQueue
 from kiva_pipeline.submission.send import Poster, Sender, SendSummary
+
+# A daily schedule must find yesterday's refusal a day old, also when it ran a little later then.
+_A_DAY = timedelta(hours=20)
 
 
 class Api(Poster, Protocol):
@@ -251,7 +261,7 @@ class _Planner:
         return ReportTerms(
             month=month,
             phase=report_phase(settings, month),
-            today=settings.clock.today(),
+            refused_since=now_text(settings.clock.now() - _A_DAY),
             replaces=settings.repayments.repayments_replace,
             hold_jump_above=settings.repayments.hold_jump_above,
         )
