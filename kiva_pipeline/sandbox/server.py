@@ -74,7 +74,9 @@ def server_of(app: Starlette) -> uvicorn.Server:
             log_config=None,
             log_level="warning",
             access_log=False,
-            proxy_headers=False,  # a header must not pass for an address of this machine
+            # Behind a tunnel on this machine, the control door must see who is at its other end.
+            proxy_headers=True,
+            forwarded_allow_ips="127.0.0.1,::1",
             server_header=False,
             lifespan="on",
             timeout_graceful_shutdown=2,

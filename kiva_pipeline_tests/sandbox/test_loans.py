@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kiva_pipeline_tests.sandbox.conftest import BASE, LOANS, PAYING, Practice
+from kiva_pipeline_tests.sandbox.test_drafts import individual
 
 NAMES = [
     "Азиз", "محمد", "שרה", "明美", "ສົມສັກ", "Ọládélé", "Nguyễn Thị Bích", "ខេមរា", "ბესო",
@@ -96,3 +97,15 @@ def test_a_loan_keeps_its_amount_and_its_status_as_seeded(shared: Practice) -> N
     assert by_id["G-40"]["borrower_count"] == 40
     assert by_id["G-40"]["delinquent"] is True
     assert by_id["1042970"]["loan_price"] == "327.10"  # 3500 somoni at 10.7 a dollar
+
+
+def test_totals_follow_what_happens_to_the_loans(practice: Practice) -> None:
+    def total(**params: str) -> int:
+        return practice.get("/loans", params=params)["total_records"]
+
+    uuid = practice.post("/loan_draft", individual())["loan_draft_uuid"]
+    practice.control(f"publish/{uuid}", "POST")
+    practice.report(("1042970", 3500))
+    practice.control("finalize/145", "POST")
+    assert (total(), total(status="fundRaising"), total(status="ended")) == (7, 2, 2)
+    assert total(status="payingBack") == 2

@@ -138,6 +138,12 @@ def test_the_control_door_is_closed_to_other_machines(tmp_path: Path) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/_sandbox/facts").status_code == 200
 
 
+def test_the_control_door_is_closed_through_a_tunnel_on_this_machine(shared: Practice) -> None:
+    through = {"X-Forwarded-For": "127.0.0.1, 203.0.113.9"}
+    assert shared.client.get("/_sandbox/facts", headers=through).status_code == 403
+    assert shared.client.get(f"{BASE}/loans", headers=through).status_code == 200
+
+
 def _own_address() -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
