@@ -19,7 +19,6 @@ from kiva_pipeline.sandbox.demo_mis.portfolio import Portfolio
 from kiva_pipeline.sandbox.demo_mis.repayments import Payer
 from kiva_pipeline.sandbox.demo_mis.rows import Transaction
 
-
 _Row = tuple[Any, ...]
 
 
@@ -39,10 +38,18 @@ class Correction(StrEnum):
 
 
 # A payer at Kiva, alone in the loan and not spoiled; or a clean draft. The month is bound.
+_AT_KIVA = "FROM loans l JOIN demo_kiva_loans k ON k.internal_loan_id = l.loan_id"
 _PAYING = """
-FROM loans l JOIN demo_kiva_loans k ON k.internal_loan_id = l.loan_id
 WHERE k.status = 'payingBack' AND l.status = 'active'
   AND l.loan_id NOT IN (SELECT loan_id FROM demo_planted)
+"""
+_REPAID_SO_FAR = """
+SELECT coalesce(sum(principal_minor), 0) FROM transactions
+WHERE loan_pk = l.id AND is_reversed = 0 AND type IN ('repayment', 'down_payment')
+"""
+_REPAID_IN = """
+AND t.type = 'repayment' AND t.is_reversed = 0 AND t.principal_minor > 0
+AND t.transaction_date BETWEEN :first AND :last
 """
 _DRAFT = """
 FROM loans l
@@ -102,10 +109,8 @@ class Corrector:
     def _reverse(self) -> str | None:
         month = self._calendar.month.plus(-1)
         found = self._pick(
-            "SELECT l.loan_id, max(t.id)"
-            + _PAYING.replace("WHERE", "JOIN transactions t ON t.loan_pk = l.id WHERE", 1)
-            + " AND t.type = 'repayment' AND t.is_reversed = 0 AND t.principal_minor > 0"
-            " AND t.transaction_date BETWEEN :first AND :last GROUP BY l.id ORDER BY l.id",
+            f"SELECT l.loan_id, max(t.id) {_AT_KIVA} JOIN transactions t ON t.loan_pk = l.id"
+            f" {_PAYING} {_REPAID_IN} GROUP BY l.id ORDER BY l.id",
             first=month.first_day,
             last=month.last_day,
         )
@@ -116,11 +121,8 @@ class Corrector:
 
     def _back_date(self) -> str | None:
         found = self._pick(
-            "SELECT l.loan_id, l.id, l.principal, l.currency_digits, (SELECT"
-            " coalesce(sum(t.principal_minor), 0) FROM transactions t WHERE t.loan_pk = l.id AND"
-            " t.is_reversed = 0 AND t.type IN ('repayment', 'down_payment')) AS repaid"
-            + _PAYING
-            + " ORDER BY repaid = 0, l.id"
+            f"SELECT l.loan_id, l.id, l.principal, l.currency_digits, ({_REPAID_SO_FAR}) AS repaid"
+            f" {_AT_KIVA} {_PAYING} ORDER BY repaid = 0, l.id"
         )
         if not found:
             return None
@@ -225,7 +227,7 @@ class Corrector:
     def _draft(self, columns: str, condition: str) -> _Row | None:
         month = self._calendar.month
         return self._pick(
-            f"SELECT l.loan_id, {columns} {_DRAFT} AND {condition} ORDER BY l.id",  # noqa: S608
+            f"SELECT l.loan_id, {columns} {_DRAFT} AND {condition} ORDER BY l.id",
             first=month.first_day,
             last=month.last_day,
         )
