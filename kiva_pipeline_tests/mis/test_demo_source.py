@@ -162,7 +162,6 @@ RECORD_CODES = {
 
 def test_records_flag_what_was_planted_and_nothing_else(path: Path, source: DemoSource) -> None:
     spoiled = planted(path)
-    loans = pd.concat(map(source.loans, months()), ignore_index=True)
     for month in months():
         loans = canonical_loans(source.loans(month))
         broken = LOAN_RECORDS.explain(loans["problems"])
