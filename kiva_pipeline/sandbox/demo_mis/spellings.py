@@ -41,22 +41,22 @@ class Term:
 
 def activity(rng: Random) -> Term:
     """An activity."""
-    return _spelled(rng, rng.choice(_column("activities.csv", "activity")), "activities")
+    return _spelled(rng, _column("activities.csv", "activity"), "activities")
 
 
 def theme(rng: Random) -> Term:
     """A loan theme."""
-    return _spelled(rng, rng.choice(_column("themes.csv", "theme")), "themes")
+    return _spelled(rng, _column("themes.csv", "theme"), "themes")
 
 
 def location(rng: Random, currency: str) -> Term:
     """A town of the currency's country; Kenya's for currencies of countries without towns."""
-    return _spelled(rng, rng.choice(_towns(_COUNTRIES.get(currency, "Kenya"))), "locations")
+    return _spelled(rng, _towns(_COUNTRIES.get(currency, "Kenya")), "locations")
 
 
 def language(rng: Random, code: str) -> Term:
     """The language of a text."""
-    return _spelled(rng, _LANGUAGES[code], "languages")
+    return _spelled(rng, (_LANGUAGES[code],), "languages")
 
 
 def gender(rng: Random, known: str) -> str:
@@ -71,11 +71,13 @@ def normal_key(text: str) -> str:
     return "".join(letter for letter in plain if letter.isalnum())
 
 
-def _spelled(rng: Random, name: str, kind: str) -> Term:
+def _spelled(rng: Random, names: tuple[str, ...], kind: str) -> Term:
     roll = rng.random()
-    if roll < 0.1:
-        own = [mis for mis, kiva in MAPPING[kind].items() if kiva == name]
-        return Term(name, rng.choice(own)) if own else Term(name, name)
+    if roll < 0.08:
+        own = [Term(kiva, mis) for mis, kiva in MAPPING[kind].items() if kiva in names]
+        if own:
+            return rng.choice(own)
+    name = rng.choice(names)
     if roll < 0.4:
         return Term(name, name)
     if roll < 0.6:
