@@ -218,3 +218,32 @@ def test_the_input_frames_are_left_as_they_were():
     )
     pd.testing.assert_frame_equal(loans, copies[0])
     pd.testing.assert_frame_equal(schedule, copies[1])
+
+
+def test_each_draft_gets_its_own_instalments_summed_by_due_day():
+    loans, _ = group(2)
+    schedule = [
+        bullet("L-01", "60000", "2027-03-01"),
+        bullet("L-01", "40000", "2027-01-01") | {"number": 2},
+        bullet("L-02", "70000", "2027-02-01"),
+        bullet("L-02", "30000", "2027-03-01") | {"number": 2},
+        bullet("A-2036-12", "3500", "2027-02-01"),
+    ]
+    single, of_group = (
+        [(entry["date"], entry["principal"]) for entry in json.loads(payload)["schedule"]]
+        for payload in drafts_of([*loans, LOAN], schedule).rows["payload"]
+    )
+    assert single == [("2027-02-01", 3500)]
+    assert of_group == [("2027-01-01", 40000), ("2027-02-01", 70000), ("2027-03-01", 90000)]
+
+
+def test_loans_without_an_id_are_told_apart_by_their_key_in_the_mis():
+    judged = drafts_of([loan(loan_id=None, source_key=key) for key in ("7", "8")])
+    assert judged.rows["business_id"].tolist() == ["row:7", "row:8"]
+    assert judged.rows["loan_ids"].tolist() == ['[""]', '[""]']
+
+
+def test_members_that_spell_the_same_activity_otherwise_do_not_differ():
+    loans, schedule = group(2)
+    judged = drafts_of([loans[0], loans[1] | {"activity": "FARMING "}], schedule)
+    assert judged.rows[["state", "reasons"]].to_numpy().tolist() == [["good", ""]]

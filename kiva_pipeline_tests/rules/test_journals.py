@@ -91,6 +91,12 @@ def test_a_groups_note_may_name_one_of_its_members():
     assert json.loads(judged.rows["payload"][0])["internal_client_id"] == "184729"
 
 
+def test_notes_with_one_id_are_blocked_together_with_all_that_is_wrong_with_them():
+    judged = journals({}, {"source_key": "2", "written_on": "?"})
+    assert codes(judged) == ["written_on_unreadable", "note_twice"]
+    assert judged.rows["mis_rows"].tolist() == [2]
+
+
 def test_no_note_is_no_journal():
     judged = journals()
     assert judged.rows.dtypes.astype(str).to_dict() == JOURNAL_COLUMNS
