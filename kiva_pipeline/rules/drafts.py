@@ -129,6 +129,7 @@ def _columns(
     starts = starts_of(members["draft"].to_numpy())
     principal = pd.Series(np.add.reduceat(whole_numbers(members["principal"]), starts))
     unknown = any_of(members["principal"].isna().to_numpy(), starts)
+    doubled = any_of(members["loan_id"].duplicated(keep=False).to_numpy(), starts)
     group, clients = drafts["is_group"], members["client_id"].to_numpy()[starts]
     return {
         "business_id": drafts["business_id"],
@@ -136,8 +137,8 @@ def _columns(
         "mis_rows": drafts["members"],
         "loan_ids": _id_lists(members["loan_id"], starts),
         "client_id": drafts["group_client_id"].where(group, clients),
-        # The loans' own sum, also of a draft that is blocked; empty if one of them can't be read.
-        "amount": principal.astype("Int64").mask(unknown),
+        # Told of a blocked draft too; empty if a member's can't be read or an id is doubled.
+        "amount": principal.astype("Int64").mask(unknown | doubled),
         "currency": drafts["currency"],
         "currency_digits": drafts["currency_digits"],
         "effective_on": drafts["disbursed_on"],

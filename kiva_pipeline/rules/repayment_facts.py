@@ -63,8 +63,9 @@ def link(loans: pd.DataFrame, members: pd.DataFrame, balance_ids: "pd.Series[str
         balance_ids: The loan ids of the balances, unique.
     """
     pairs = members[members["loan_id"] != ""].drop_duplicates(["group_id", "loan_id"])
-    row_of = pd.Index(loans["business_id"]).get_indexer(pairs["group_id"])
     grouped = is_group(loans, members)
+    row_of = pd.Index(loans["business_id"]).get_indexer(pairs["group_id"])
+    row_of = np.where(grouped[row_of], row_of, -1) if len(loans) else row_of
     alone = np.flatnonzero(~grouped & (loans["loan_id"] != "").to_numpy())
     row = np.concatenate([alone, row_of[row_of >= 0]])
     asked = np.concatenate(
@@ -80,10 +81,14 @@ def link(loans: pd.DataFrame, members: pd.DataFrame, balance_ids: "pd.Series[str
 
 
 def is_group(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each expected loan is a group's: several borrowers at Kiva, or members known."""
-    several = whole_numbers(loans["borrower_count"]) > 1
-    known: NDArray[np.bool_] = several | loans["loan_id"].isin(members["group_id"]).to_numpy()
-    return known
+    """Whether each expected loan is a group's: several borrowers at Kiva, or members known.
+
+    An individual loan may stand among the members as its own; that makes no group of it.
+    """
+    several: NDArray[np.bool_] = whole_numbers(loans["borrower_count"]) > 1
+    others = members.loc[members["group_id"] != members["loan_id"], "group_id"]
+    known: NDArray[np.bool_] = loans["loan_id"].isin(others).to_numpy(dtype=bool)
+    return several | known
 
 
 def repayment_facts(

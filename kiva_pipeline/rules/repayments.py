@@ -120,12 +120,15 @@ def _facts(
         loans, links, balances, count_chargebacks=settings.repayments.count_chargebacks
     )
     group = is_group(loans, members)
+    borrowers = whole_numbers(loans["borrower_count"])
+    # A group's figure is one only if all its members, as many as Kiva's borrowers, answered.
+    facts["answered"] &= ~group | (facts["asked"] == borrowers)
     at_kiva = loans["internal_client_id"].to_numpy(dtype=object)
     ours = np.where(group, "", facts["mis_client"])
     return loans.assign(
         **facts,
         is_group=group,
-        borrowers=loans["borrower_count"].fillna(0),
+        borrowers=borrowers,
         client_id=np.where(at_kiva != "", at_kiva, ours),
         same_client=same_ids(ours, at_kiva),
         client_needed=settings.repayments.column_format == "three_column",

@@ -1,5 +1,6 @@
 """One good loan, group, balance and note, and frames of them: each test changes one thing."""
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,14 @@ def balances(*changes: dict[str, Any]) -> pd.DataFrame:
     """Canonical balances, each the good one with changes."""
     rows = [BALANCE | change for change in changes]
     return records.canonical_balances(pd.DataFrame(rows, columns=list(BALANCE)))
+
+
+def reasons(judged: Judged, row: int = 0) -> list[dict[str, str]]:
+    """The reasons of one row."""
+    text = judged.rows["reasons"].iloc[row]
+    return json.loads(text) if text else []
+
+
+def codes(judged: Judged, row: int = 0) -> list[str]:
+    """The codes of the reasons of one row."""
+    return [reason["code"] for reason in reasons(judged, row)]
