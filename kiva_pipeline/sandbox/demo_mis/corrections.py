@@ -228,7 +228,7 @@ class Corrector:
         # Not the last week of the window: a draft that is put off must stay one.
         window = self._calendar.window
         return self._pick(
-            f"SELECT l.loan_id, {columns} {_DRAFT} AND {condition} ORDER BY l.id",  # noqa: S608
+            f"SELECT l.loan_id, {columns} {_DRAFT} AND {condition} ORDER BY l.id",
             first=window.first_day,
             last=window.last_day - timedelta(days=7),
         )
