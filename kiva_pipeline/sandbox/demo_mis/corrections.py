@@ -37,7 +37,7 @@ class Correction(StrEnum):
     NOTE_FIXED = "a note without a text got one"
 
 
-# A payer at Kiva, alone in the loan and not spoiled; or a clean draft. The month is bound.
+# A payer at Kiva, alone in the loan and not spoiled; or a clean draft. The days are bound.
 _AT_KIVA = "FROM loans l JOIN demo_kiva_loans k ON k.internal_loan_id = l.loan_id"
 _PAYING = """
 WHERE k.status = 'payingBack' AND l.status = 'active'
@@ -225,11 +225,12 @@ class Corrector:
         return str(row[0]) if row else None
 
     def _draft(self, columns: str, condition: str) -> _Row | None:
-        month = self._calendar.month
+        # Not the last week of the window: a draft that is put off must stay one.
+        window = self._calendar.window
         return self._pick(
             f"SELECT l.loan_id, {columns} {_DRAFT} AND {condition} ORDER BY l.id",
-            first=month.first_day,
-            last=month.last_day,
+            first=window.first_day,
+            last=window.last_day - timedelta(days=7),
         )
 
     def _pick(self, sql: str, **values: date) -> _Row | None:
