@@ -15,7 +15,7 @@ _BYTES = 32
 
 
 def field_key(state_folder: Path) -> bytes:
-    """The key from the environment, else from ``field.key`` in the state folder (made if absent)."""
+    """The key from the environment, else from ``field.key`` in the state folder (made)."""
     if given := os.environ.get(FIELD_KEY_VARIABLE):
         return given.encode()
     file = state_folder / "field.key"

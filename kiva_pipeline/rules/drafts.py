@@ -105,7 +105,7 @@ def _with_facts(
 
 
 def _judge(members: pd.DataFrame, drafts: pd.DataFrame) -> ReasonLog:
-    log = ReasonLog(len(drafts))
+    log = ReasonLog(len(drafts), _PASSING)
     found = (
         (members["problems"].to_numpy(), None),
         (members["instalment_problems"].to_numpy(), None),
@@ -125,7 +125,6 @@ def _columns(
     log: ReasonLog,
     field_key: bytes,
 ) -> dict[str, Any]:
-    good = log.states == "good"
     starts = starts_of(members["draft"].to_numpy())
     principal = pd.Series(np.add.reduceat(whole_numbers(members["principal"]), starts))
     unknown = any_of(members["principal"].isna().to_numpy(), starts)
@@ -142,7 +141,7 @@ def _columns(
         "currency": drafts["currency"],
         "currency_digits": drafts["currency_digits"],
         "effective_on": drafts["disbursed_on"],
-        **_bodies(drafts, members, instalments, good, field_key),
+        **_bodies(drafts, members, instalments, log.writable, field_key),
         "client_ids": _id_lists(members["client_id"], starts),
         **{name: drafts[name] for name in ("photo_ref", "photo_mime", "photo_sha256")},
     }
@@ -152,13 +151,13 @@ def _bodies(
     drafts: pd.DataFrame,
     members: pd.DataFrame,
     instalments: pd.DataFrame,
-    good: np.ndarray[Any, np.dtype[np.bool_]],
+    writable: np.ndarray[Any, np.dtype[np.bool_]],
     field_key: bytes,
 ) -> dict[str, Any]:
-    of_good = members[good[members["draft"].to_numpy()]]
-    sendable = drafts[good]
+    of_writable = members[writable[members["draft"].to_numpy()]]
+    sendable = drafts[writable]
     made = {name: np.full(len(drafts), "", dtype=object) for name in _BODY_COLUMNS}
-    payloads = draft_payloads(sendable, of_good, schedule_texts(instalments, of_good))
+    payloads = draft_payloads(sendable, of_writable, schedule_texts(instalments, of_writable))
     for number, payload, photo in zip(
         sendable.index, payloads, sendable["photo_sha256"], strict=True
     ):
@@ -169,6 +168,8 @@ def _bodies(
     return made
 
 
+# A draft that was accepted in time is not changed by its window's end.
+_PASSING = frozenset({"window_ran_out", "window_not_open"})
 _BODY_COLUMNS = ("payload", "payload_hash", "field_hashes")
 
 

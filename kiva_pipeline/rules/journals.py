@@ -26,6 +26,8 @@ JOURNAL_STATUSES = frozenset({"fundRaising", "raised", "payingBack", "ended", "d
 # Kiva documents no lengths; beyond these a person should look before it is public.
 LONG_SUBJECT, LONG_BODY = 150, 10_000
 _BLOCK, _WARN = Severity.BLOCK, Severity.WARN
+# A journal that was accepted is not changed by what becomes of its loan at Kiva.
+_PASSING = frozenset({"loan_not_at_kiva", "loan_takes_no_journal"})
 _HTTPS = r"https://[^\s/@]+\.[^\s/@]+/\S*"
 
 JOURNAL_RULES = Rulebook(
@@ -109,7 +111,7 @@ def build_journal_updates(
     arranged, bits = _arranged(notes)
     three = settings.repayments.column_format == "three_column"
     facts = _facts(arranged, kiva_loans, client_needed=three)
-    log = ReasonLog(len(facts))
+    log = ReasonLog(len(facts), _PASSING)
     log.add(NOTE_RECORDS, bits)
     log.add(JOURNAL_RULES, JOURNAL_RULES.judge(facts))
     return Judged(shaped(_columns(facts, log, field_key), JOURNAL_COLUMNS), log.counts)
@@ -157,7 +159,7 @@ def _columns(facts: pd.DataFrame, log: ReasonLog, field_key: bytes) -> dict[str,
         name: np.full(len(facts), "", dtype=object)
         for name in ("payload", "payload_hash", "field_hashes")
     }
-    for row, body in _bodies(facts[log.states == "good"]):
+    for row, body in _bodies(facts[log.writable]):
         seen = seen_by_kiva(body)
         made["payload"][row] = body
         made["payload_hash"][row] = payload_hash(seen)
@@ -179,9 +181,9 @@ def _columns(facts: pd.DataFrame, log: ReasonLog, field_key: bytes) -> dict[str,
     }
 
 
-def _bodies(good: pd.DataFrame) -> list[tuple[int, str]]:
+def _bodies(writable: pd.DataFrame) -> list[tuple[int, str]]:
     bodies = []
-    for note in good.itertuples():
+    for note in writable.itertuples():
         body = {"internal_loan_id": note.loan_id, "subject": note.subject, "body": note.body}
         if note.client_needed:
             body["internal_client_id"] = note.client_to_send

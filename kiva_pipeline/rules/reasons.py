@@ -24,6 +24,7 @@ _STATES = {
     Severity.MISSING: "missing",
     Severity.BLOCK: "blocked",
 }
+_UNWRITABLE = frozenset({Severity.BLOCK, Severity.MISSING})
 _RANKS = {severity: rank for rank, severity in enumerate(_STATES)}
 
 
@@ -32,9 +33,14 @@ class ReasonLog:
 
     Args:
         rows: How many output rows there are.
+        passing: Codes that depend on the day or on Kiva's lists, not on the record. What such a
+            rule blocks is written all the same: only its hash tells, later, whether a record that
+            Kiva accepted has changed since.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, passing: frozenset[str] = frozenset()) -> None:
+        self._passing = passing
+        self._writable = np.ones(rows, dtype=bool)
         self._said: dict[int, dict[str, None]] = {}
         self._rank = np.zeros(rows, dtype=np.int8)
         self._code = np.full(rows, "", dtype=object)
@@ -77,6 +83,8 @@ class ReasonLog:
 
     def _say(self, rule: Rule, code: str, rows: Rows, texts: Sequence[str]) -> None:
         rank = _RANKS[rule.severity]
+        if rule.severity in _UNWRITABLE and code not in self._passing:
+            self._writable[rows] = False
         worse = rows[self._rank[rows] < rank]
         self._rank[worse] = rank
         self._code[worse] = code
@@ -93,6 +101,11 @@ class ReasonLog:
         for row, text in zip(rows.tolist(), texts, strict=True):
             reason = f'{head},"detail":{orjson.dumps(text).decode()}}}' if text else plain
             self._said.setdefault(row, {})[reason] = None
+
+    @property
+    def writable(self) -> "NDArray[np.bool_]":
+        """Rows whose body can be written: nothing of the record itself is in the way."""
+        return self._writable
 
     @property
     def states(self) -> "NDArray[np.object_]":

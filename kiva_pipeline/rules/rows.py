@@ -18,11 +18,11 @@ WANTED_COLUMNS = {
     "currency": "str",
     "currency_digits": "Int64",
     "effective_on": "datetime64[ms]",  # disbursal day; as-of day; the day the note was written
-    "payload_hash": "str",  # what Kiva would see, and nothing else; "" unless good or held
+    "payload_hash": "str",  # what Kiva would see, and nothing else; "" if it can't be written
 }
 
 DRAFT_COLUMNS = WANTED_COLUMNS | {
-    "payload": "str",  # the JSON body without the photo; "" unless good or held
+    "payload": "str",  # the JSON body without the photo; "" if it can't be written
     "field_hashes": "str",  # JSON {field: keyed hash}, to name what changed without keeping it
     "client_ids": "str",  # JSON list of the borrowers' client ids
     "photo_ref": "str",
