@@ -262,7 +262,7 @@ wanted = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=25, deadline=None)
 @given(answers, wanted, st.lists(st.tuples(st.sampled_from(["G", "H", "a"]), loan_ids), max_size=6))
 def test_every_expected_loan_has_one_row_in_order_and_no_figure_comes_from_nowhere(
     answered, expected, who
