@@ -57,7 +57,7 @@ REPAYMENT_RULES = Rulebook(
             "group_members_differ", "amount", "missing", _MISSING,
             "The members' loans known for this group are not as many as Kiva's borrowers; find the"
             " group's loans in the MIS.",
-            lambda f: ~f["is_group"] | (f["asked"] == f["borrowers"]),
+            lambda f: ~f["is_group"] | ((f["asked"] == f["borrowers"]) & (f["asked"] > 0)),
         ),
         Rule(
             "group_member_not_in_mis", "amount", "missing", _MISSING,

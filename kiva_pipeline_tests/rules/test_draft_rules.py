@@ -216,7 +216,7 @@ messy = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(st.lists(messy, max_size=12), st.randoms(use_true_random=False))
 def test_every_mis_row_is_in_exactly_one_draft_and_every_blocked_draft_says_why(rows, random):
     loans = [loan(source_key=str(i), **row) for i, row in enumerate(rows)]

@@ -119,7 +119,7 @@ notes = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 @given(st.lists(notes, max_size=8))
 def test_every_note_is_in_exactly_one_row_and_every_blocked_row_says_why(changes):
     rows = journals(*({"source_key": str(i)} | c for i, c in enumerate(changes))).rows
