@@ -76,9 +76,9 @@ class ClientCredentials(httpx.Auth):
         Raises:
             PartnerApiError: No token can be had.
         """
-        renewals_seen = self._renewals
+        renewals_seen, now = self._renewals, self._monotonic()
         with self._lock:
-            if self._grant is not None and self._monotonic() < self._grant.renew_at:
+            if self._grant is not None and now < self._grant.renew_at:
                 return self._grant
             if self._failure is not None and self._renewals > renewals_seen:
                 raise self._failure
