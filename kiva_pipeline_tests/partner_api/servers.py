@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -53,14 +54,21 @@ class Reply:
 class HttpServer:
     """Keeps what it was asked; answers tokens T1, T2, … and the rest by ``answer``."""
 
-    def __init__(self, answer: Callable[[Asked], Reply] = lambda _asked: Reply()) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Asked], Reply] = lambda _asked: Reply(),
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
         self.token_answer: Callable[[int], Reply] = lambda number: Reply(token(number))
         self.asked: list[Asked] = []
         self.tokens: list[Asked] = []
         self._lock = threading.Lock()
         self._server = _Threads(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
 
     def reply(self, asked: Asked) -> Reply:
         if asked.path == "/oauth/token":
