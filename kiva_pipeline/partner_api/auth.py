@@ -5,6 +5,8 @@ expired one. What must not break: a POST is never sent again from here. Its answ
 sender, who writes a new attempt ahead before it makes another exchange.
 """
 
+import math
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -12,11 +14,16 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from kiva_pipeline.partner_api.errors import CredentialsRejectedError, UnreadableAnswerError
-from kiva_pipeline.partner_api.wire import snake_cased
+from kiva_pipeline.partner_api.errors import (
+    CredentialsRejectedError,
+    PartnerApiError,
+    UnreadableAnswerError,
+)
+from kiva_pipeline.partner_api.wire import snake_cased, text_of
 
 SCOPES = ("read:loans", "create:loan_draft", "create:repayment", "create:journal_update")
 _RENEW_BEFORE_SECONDS = 120.0
+_USUAL_LIFETIME_SECONDS = 3600.0  # where the answer does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,13 @@ class Grant:
         token: The secret itself; shown by no ``repr``.
         scopes: Granted, which may be fewer than asked for.
         partner_id: Whose token it is; "" when the answer does not say.
-        expires_at: By the monotonic clock.
+        renew_at: By the monotonic clock; from then on it is not used any more.
     """
 
     token: str = field(repr=False)
     scopes: frozenset[str]
     partner_id: str
-    expires_at: float
+    renew_at: float
 
     def missing(self, needed: Iterable[str]) -> frozenset[str]:
         """The scopes of ``needed`` that were not granted."""
@@ -58,17 +65,31 @@ class ClientCredentials(httpx.Auth):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._grant: Grant | None = None
+        self._failure: PartnerApiError | None = None
+        self._renewals = 0
 
     def grant(self) -> Grant:
-        """A grant that is good for a while yet; one thread renews it and the others wait.
+        """A grant that is good for a while yet.
+
+        One thread renews it; those that wait for it share its grant, or its failure.
 
         Raises:
             PartnerApiError: No token can be had.
         """
+        renewals_seen, now = self._renewals, self._monotonic()
         with self._lock:
-            good_until = self._grant.expires_at - _RENEW_BEFORE_SECONDS if self._grant else 0.0
-            if self._grant is None or self._monotonic() >= good_until:
-                self._grant = _read(self._fetch(), self._monotonic())
+            if self._grant is not None and now < self._grant.renew_at:
+                return self._grant
+            if self._failure is not None and self._renewals > renewals_seen:
+                raise self._failure
+            self._grant = self._failure = None
+            try:
+                self._grant = read_grant(self._fetch(), self._monotonic())
+            except PartnerApiError as error:
+                self._failure = error
+                raise
+            finally:
+                self._renewals += 1
             return self._grant
 
     def drop(self, token: str) -> None:
@@ -92,21 +113,38 @@ class ClientCredentials(httpx.Auth):
             yield request
 
 
-def _read(answer: dict[str, object], now: float) -> Grant:
+def read_grant(answer: dict[str, object], now: float) -> Grant:
+    """Read the token endpoint's answer.
+
+    Args:
+        answer: Its JSON object.
+        now: By the monotonic clock.
+
+    Raises:
+        UnreadableAnswerError: There is no token in it that a header could carry.
+        CredentialsRejectedError: The token is not a bearer's.
+    """
     fields = snake_cased(answer)
-    token = fields.get("access_token")
-    if not isinstance(token, str) or not token:
-        raise UnreadableAnswerError("Kiva's token endpoint answered without an access_token.")
-    if str(fields.get("token_type", "bearer")).casefold() != "bearer":
+    token = text_of(fields.get("access_token"))
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise UnreadableAnswerError("Kiva's token endpoint answered without a usable access_token.")
+    if text_of(fields.get("token_type") or "bearer").casefold() != "bearer":
         raise CredentialsRejectedError("Kiva's token endpoint gave a token that is not a bearer's.")
-    try:
-        lifetime = float(str(fields.get("expires_in", 3600)))
-    except ValueError:
-        lifetime = 3600.0
-    # A lifetime shorter than the margin must still be usable once.
+    lifetime = _seconds(fields.get("expires_in"))
+    scope = fields.get("scope")
     return Grant(
         token=token,
-        scopes=frozenset(str(fields.get("scope") or "").split()),
-        partner_id=str(fields.get("partner_id") or ""),
-        expires_at=now + max(lifetime, _RENEW_BEFORE_SECONDS + 1.0),
+        # An answer without a scope grants what was asked for (RFC 6749 §5.1).
+        scopes=frozenset(SCOPES if scope is None else text_of(scope).split()),
+        partner_id=text_of(fields.get("partner_id")).strip(),
+        # A lifetime shorter than the margin must still be usable.
+        renew_at=now + lifetime - min(_RENEW_BEFORE_SECONDS, lifetime / 2),
     )
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(text_of(value))
+    except ValueError:
+        return _USUAL_LIFETIME_SECONDS
+    return seconds if math.isfinite(seconds) and seconds > 0 else _USUAL_LIFETIME_SECONDS

@@ -1,18 +1,17 @@
-"""The client of Kiva's Partner API; with ``auth.py`` the only code that talks httpx.
+"""The client of Kiva's Partner API.
 
-GETs and the token request are tried again with back-off. What must not break: ``post`` makes
-exactly one exchange, follows no redirect, and says of a failure only what is certain.
+GETs and the token request are tried again with back-off; only this module, ``auth.py`` and
+``connections.py`` know httpx. What must not break: ``post`` makes exactly one exchange, follows no
+redirect, and says of a failure only what is certain.
 """
 
-import importlib.metadata
-import ssl
-import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 import orjson
@@ -21,6 +20,7 @@ import stamina
 
 from kiva_pipeline.partner_api import listings
 from kiva_pipeline.partner_api.auth import SCOPES, ClientCredentials, Grant
+from kiva_pipeline.partner_api.connections import ENDPOINT, Connections
 from kiva_pipeline.partner_api.errors import (
     ApiUnreachableError,
     CredentialsRejectedError,
@@ -31,11 +31,16 @@ from kiva_pipeline.partner_api.errors import (
     WrongPartnerError,
 )
 from kiva_pipeline.partner_api.exchange import Answered, Exchange, NotSent, PostKind, Unanswered
+from kiva_pipeline.partner_api.retry_after import seconds_to_wait
 from kiva_pipeline.settings import Secrets, Settings
 
-# A pooled connection that idled longer may have been closed by the other side unseen: a POST on it
-# would end in doubt for nothing.
-_KEEP_IDLE_SECONDS = 2.0
+_LONGEST_WAIT_SECONDS = 20.0  # between tries, where the server does not say
+
+_ENDPOINTS = {
+    PostKind.LOAN_DRAFT: "loan_draft",
+    PostKind.REPAYMENT: "repayments",
+    PostKind.JOURNAL: "journals",
+}
 
 # Raised before the first byte of the request can have left.
 _NEVER_LEFT = (
@@ -56,24 +61,15 @@ class _TryAgain(Exception):  # noqa: N818  a signal for the retry loop, never sh
 
 
 class PartnerApi:
-    """One partner's view of Kiva; made by ``PartnerApi.open``, closed by its ``with`` block.
-
-    Attributes:
-        request_counts: Exchanges made, by ``"METHOD endpoint"``.
-    """
+    """One partner's view of Kiva; made by ``PartnerApi.open``, closed by its ``with`` block."""
 
     def __init__(self, settings: Settings, secrets: Secrets, *, tries: int = 5) -> None:
         self._settings = settings
         self._secrets = secrets
         self._tries = tries
-        self._hosts = settings.hosts
-        self._prefix = f"/v3/partner/{settings.partner.id}"
-        self._tls = _tls(settings)
-        self._threads = threading.local()
-        self._clients: list[httpx.Client] = []
-        self._lock = threading.Lock()
+        self._partner = quote(settings.partner.id, safe="")
+        self._connections = Connections(settings.api)
         self._auth = ClientCredentials(self._fetch_token)
-        self.request_counts: Counter[str] = Counter()
 
     @classmethod
     def open(cls, settings: Settings, secrets: Secrets, *, tries: int = 5) -> "PartnerApi":
@@ -83,6 +79,9 @@ class PartnerApi:
             settings: Hosts, time-outs, proxy, CA bundle.
             secrets: The client's credentials.
             tries: How often a GET is made before it fails for good.
+
+        Raises:
+            SettingsError: ``api.proxy`` or ``api.ca_bundle`` is no use.
         """
         return cls(settings, secrets, tries=tries)
 
@@ -97,11 +96,14 @@ class PartnerApi:
     ) -> None:
         self.close()
 
+    @property
+    def request_counts(self) -> Counter[str]:
+        """Exchanges begun so far, by ``"METHOD endpoint"``."""
+        return self._connections.counts.copy()
+
     def close(self) -> None:
         """Close every thread's connection."""
-        with self._lock:
-            while self._clients:
-                self._clients.pop().close()
+        self._connections.close()
 
     def check_grant(self, needed_scopes: Iterable[str]) -> Grant:
         """See that the credentials work, are this partner's, and may do what is needed.
@@ -131,14 +133,13 @@ class PartnerApi:
         """
         self.check_grant([])
         return listings.lists_frame(
-            {
-                name: self._get(f"config/{name}", {}, f"config/{name}")
-                for name in ("activities", "themes", "locales", "locations")
-            }
+            {name: self._get(f"config/{name}", {}) for name in listings.LISTS}
         )
 
     def loans(self) -> pd.DataFrame:
-        """Every loan of the partner (``KIVA_LOAN_COLUMNS``), sorted by ``internal_loan_id``.
+        """Every loan of the partner (``KIVA_LOAN_COLUMNS``), in whatever status.
+
+        The list may move while it is paged through, so a short one is read once more.
 
         Raises:
             ShortListError: Twice in a row fewer unique loans than Kiva says there are.
@@ -158,7 +159,7 @@ class PartnerApi:
 
     def loans_total(self) -> int:
         """How many loans Kiva lists: one small GET, to see that it answers."""
-        page = self._get("loans", {"limit": 1, "offset": 0}, "loans")
+        page = self._get("loans", {"limit": 1, "offset": 0})
         return listings.page_of_loans(page)[0]
 
     def post(self, kind: PostKind, body: bytes, attempt_id: str) -> Exchange:
@@ -170,35 +171,39 @@ class PartnerApi:
             attempt_id: Sent as ``X-Request-ID``.
 
         Returns:
-            What is known of how it went; a status or a broken connection never raises.
+            What is known of how it went; a status or a broken connection never raises. After a 401
+            or 403 the token is dropped, so that the next attempt has a fresh one.
 
         Raises:
             PartnerApiError: There was no token to send it with: nothing was sent.
         """
-        self._auth.grant()
         endpoint = _ENDPOINTS[kind]
-        prefix = self._prefix
-        if kind is PostKind.JOURNAL:
-            prefix = prefix.replace("/v3/partner/", f"/v3/{self._settings.journals.path}/")
-        headers = {"Content-Type": "application/json", "X-Request-ID": attempt_id}
-        self._count(f"POST {endpoint}")
+        path = self._settings.journals.path if kind is PostKind.JOURNAL else "partner"
         try:
-            response = self._client().post(
-                f"{self._hosts.base_url}{prefix}/{endpoint}", content=body, headers=headers
+            response = self._connections.of_this_thread().post(
+                self._url(endpoint, path),
+                content=body,
+                headers={"Content-Type": "application/json", "X-Request-ID": attempt_id},
+                auth=self._auth,
+                extensions={ENDPOINT: f"POST {endpoint}"},
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return exchange_of(error)
+        retry_after = _retry_after(response)
         try:
-            parsed, is_json = orjson.loads(response.content), True
+            return Answered(
+                response.status_code,
+                orjson.loads(response.content),
+                retry_after_seconds=retry_after,
+            )
         except orjson.JSONDecodeError:
-            parsed, is_json = None, False
-        return Answered(response.status_code, parsed, is_json, _retry_after(response))
+            return Answered(response.status_code, is_json=False, retry_after_seconds=retry_after)
 
     def _loans_once(self) -> tuple[pd.DataFrame, int]:
         columns = listings.LoanColumns()
         offset, size, total = 0, self._settings.api.page_size, 1
         while offset < total:
-            page = self._get("loans", {"limit": size, "offset": offset}, "loans")
+            page = self._get("loans", {"limit": size, "offset": offset})
             total, rows = listings.page_of_loans(page)
             columns.add(rows)
             if not rows:
@@ -206,93 +211,85 @@ class PartnerApi:
             offset += len(rows)
         return columns.frame(), total
 
-    def _get(self, path: str, query: dict[str, int], endpoint: str) -> dict[str, Any]:
-        url = f"{self._hosts.base_url}{self._prefix}/{path}"
+    def _url(self, endpoint: str, path: str = "partner") -> str:
+        base = self._settings.hosts.base_url.rstrip("/")
+        return f"{base}/v3/{path}/{self._partner}/{endpoint}"
 
-        def once() -> dict[str, Any]:
-            self._count(f"GET {endpoint}")
-            response = self._client().get(url, params=query)
+    def _get(self, endpoint: str, query: dict[str, int]) -> dict[str, Any]:
+        def once(request_id: str, what: str) -> dict[str, Any]:
+            response = self._connections.of_this_thread().get(
+                self._url(endpoint),
+                params=query,
+                headers={"X-Request-ID": request_id},
+                auth=self._auth,
+                extensions={ENDPOINT: f"GET {endpoint}"},
+            )
             if response.status_code in {401, 403}:
                 raise CredentialsRejectedError(
-                    f"Kiva answers {response.status_code} to GET {endpoint} with a fresh token.",
+                    f"Kiva answers {response.status_code} to a fresh token ({what}).",
                     "Check the credentials and that they were granted read:loans.",
                 )
-            return _object(response, f"GET {endpoint}")
+            return _object(response, what)
 
-        return self._retried(once, f"GET {endpoint}")
+        return self._retried(once, f"GET {endpoint}", self._settings.hosts.base_url)
 
     def _fetch_token(self) -> dict[str, object]:
+        hosts = self._settings.hosts
         form = {
             "grant_type": "client_credentials",
             "scope": " ".join(SCOPES),
-            "audience": self._hosts.audience,
+            "audience": hosts.audience,
             "client_id": self._secrets.client_id,
             "client_secret": self._secrets.client_secret,
         }
 
-        def once() -> dict[str, Any]:
-            self._count("POST token")
+        def once(request_id: str, what: str) -> dict[str, Any]:
             # A client of its own: this may happen in the middle of a request of the thread's.
-            with self._new_client(auth=None) as client:
-                response = client.post(self._hosts.auth_url, data=form)
+            with self._connections.fresh() as client:
+                response = client.post(
+                    hosts.auth_url,
+                    data=form,
+                    headers={"X-Request-ID": request_id},
+                    extensions={ENDPOINT: "POST token"},
+                )
             if response.status_code in {400, 401, 403}:
                 raise CredentialsRejectedError(
-                    f"Kiva's token endpoint refuses the credentials ({response.status_code}).",
+                    f"Kiva refuses the credentials with {response.status_code} ({what}).",
                     "Check KIVA_CLIENT_ID, KIVA_CLIENT_SECRET and api.audience.",
                 )
-            return _object(response, "the token request")
+            return _object(response, what)
 
-        return self._retried(once, "the token request")
+        return self._retried(once, "the token request", hosts.auth_url)
 
-    def _retried(self, once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
-        """Try what changes nothing at Kiva again, with growing waits."""
+    def _retried(
+        self, once: Callable[[str, str], dict[str, Any]], request: str, url: str
+    ) -> dict[str, Any]:
+        """Try what changes nothing at Kiva again, with growing waits.
+
+        ``once`` is given its own X-Request-ID and the words by which an error names the request.
+        """
         cap = self._settings.api.retry_after_cap_seconds
 
         def again(error: Exception) -> bool | float:
             if not isinstance(error, _TryAgain):
                 return False
-            if error.after is None:
-                return True
-            return max(error.after, 0.001) if error.after <= cap else False
+            return True if error.after is None else error.after <= cap and error.after
 
-        tries = stamina.retry_context(on=again, attempts=self._tries, timeout=None, wait_max=20)
+        tries = stamina.retry_context(
+            on=again, attempts=self._tries, timeout=None, wait_max=_LONGEST_WAIT_SECONDS
+        )
         try:
             for attempt in tries:
                 with attempt:
+                    request_id = str(uuid.uuid4())
+                    what = f"{request} at {_host(url)}, X-Request-ID {request_id}"
                     try:
-                        return once()
+                        return once(request_id, what)
                     except (httpx.HTTPError, httpx.InvalidURL) as error:
-                        raise _TryAgain(_unreachable(self._hosts.base_url, what, error)) from None
+                        raise _TryAgain(_unreachable(what, error)) from None
         except _TryAgain as last:
             raise last.error from None
         raise AssertionError  # a retry context returns or raises
-
-    def _client(self) -> httpx.Client:
-        """This thread's client: one connection each is the cheapest way to have many."""
-        client: httpx.Client | None = getattr(self._threads, "client", None)
-        if client is None or client.is_closed:
-            client = self._new_client(self._auth)
-            self._threads.client = client
-            with self._lock:
-                self._clients.append(client)
-        return client
-
-    def _new_client(self, auth: httpx.Auth | None) -> httpx.Client:
-        api = self._settings.api
-        return httpx.Client(
-            auth=auth,
-            verify=self._tls,
-            proxy=api.proxy,
-            trust_env=False,  # a proxy is a setting, not whatever a shell happens to export
-            follow_redirects=False,  # a redirect must not carry the token elsewhere
-            timeout=httpx.Timeout(api.read_timeout_seconds, connect=api.connect_timeout_seconds),
-            limits=httpx.Limits(max_connections=1, keepalive_expiry=_KEEP_IDLE_SECONDS),
-            headers={"Accept": "application/json", "User-Agent": _USER_AGENT},
-        )
-
-    def _count(self, what: str) -> None:
-        with self._lock:
-            self.request_counts[what] += 1
 
 
 def exchange_of(error: Exception) -> Exchange:
@@ -305,13 +302,13 @@ def _object(response: httpx.Response, what: str) -> dict[str, Any]:
     status = response.status_code
     if status == 429 or status >= 500:
         raise _TryAgain(
-            ApiUnreachableError(f"Kiva answers {status} to {what}.", "Try again later."),
+            ApiUnreachableError(f"Kiva answers {status} ({what}).", "Try again later."),
             _retry_after(response),
         )
     if not 200 <= status < 300:
         raise UnreadableAnswerError(
-            f"Kiva answers {status} to {what}.",
-            "Check partner.id, api.base_url and the environment.",
+            f"Kiva answers {status} ({what}).",
+            "Check partner.id, the addresses under api: and the environment.",
         )
     try:
         body = orjson.loads(response.content)
@@ -319,50 +316,23 @@ def _object(response: httpx.Response, what: str) -> dict[str, Any]:
         body = None
     if not isinstance(body, dict):
         raise UnreadableAnswerError(
-            f"Kiva's answer to {what} is no JSON object.",
-            "Check api.base_url: a proxy or a login page may have answered.",
+            f"Kiva's answer is no JSON object ({what}).",
+            "Check the addresses under api:; a proxy or a login page may have answered.",
         )
     return body
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """``Retry-After`` in seconds from now, from either of its forms; None if it can't be read."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return seconds_to_wait(response.headers.get("Retry-After", ""), datetime.now(UTC))
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
-    """One context for all clients: building it reads a CA bundle, 30 ms each time."""
-    bundle = settings.api.ca_bundle
-    try:
-        return ssl.create_default_context(cafile=str(bundle) if bundle else None)
-    except (OSError, ssl.SSLError) as error:
-        raise ApiUnreachableError(
-            f"api.ca_bundle: {bundle} can't be read as certificates.", "Give a PEM file."
-        ) from error
-
-
-def _unreachable(base_url: str, what: str, error: Exception) -> ApiUnreachableError:
+def _unreachable(what: str, error: Exception) -> ApiUnreachableError:
     return ApiUnreachableError(
-        f"Kiva does not answer {what} at {_host(base_url)} ({type(error).__name__}).",
-        "Check the network, api.proxy and api.base_url; then run again.",
+        f"Kiva does not answer: {type(error).__name__} ({what}).",
+        "Check the network, api.proxy and the addresses under api:; then run again.",
     )
 
 
 def _host(url: str) -> str:
-    return url.split("://", 1)[-1].split("/", 1)[0]
-
-
-_ENDPOINTS = {
-    PostKind.LOAN_DRAFT: "loan_draft",
-    PostKind.REPAYMENT: "repayments",
-    PostKind.JOURNAL: "journals",
-}
-_USER_AGENT = f"kiva-pipeline/{importlib.metadata.version('kiva-pipeline')}"
+    """Where a request goes, without a user or a password that an address may carry."""
+    return urlsplit(url).netloc.rpartition("@")[2]

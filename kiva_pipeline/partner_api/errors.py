@@ -41,6 +41,9 @@ class ScopeMissingError(PartnerApiError):
             "Ask your Kiva contact to grant it to this client, or leave out the jobs that need it.",
         )
 
+    def __reduce__(self) -> tuple[type["ScopeMissingError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.missing,)
+
 
 class WrongPartnerError(PartnerApiError):
     """The token was given for another partner id than the settings name."""

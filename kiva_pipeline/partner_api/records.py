@@ -10,7 +10,8 @@ KIVA_LIST_COLUMNS = {
     "currency": "str",  # a language is listed once for each of the partner's currencies
 }
 
-# One row for each loan of `GET /loans`, unique by `internal_loan_id`.
+# One row for each loan of `GET /loans`, sorted by `internal_loan_id`, then `kiva_id`. Kiva's own id
+# makes it unique; people can leave `internal_loan_id` empty in PA2, or give two loans the same one.
 KIVA_LOAN_COLUMNS = {
     "internal_loan_id": "str",
     "internal_client_id": "str",

@@ -6,7 +6,7 @@ digits and never through a float.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,8 @@ def read_receipt(kind: PostKind, body: object) -> Receipt | None:
         return None
     fields = snake_cased(body)
     return Receipt(
-        reference=_text(fields.get(_REFERENCES[kind])),
-        confirm_url=_text(fields.get("confirm_url")),
+        reference=text_of(fields.get(_REFERENCES[kind])).strip(),
+        confirm_url=text_of(fields.get("confirm_url")).strip(),
         problems=_problems(fields.get("problems")),
     )
 
@@ -73,12 +73,29 @@ def error_text(body: object) -> tuple[str, str]:
         return "", ""
     fields = snake_cased(body)
     message = fields.get("message") or fields.get("error_description") or fields.get("error")
-    return _text(fields.get("code"))[:_SHORT], _text(message)[:_SHORT]
+    return text_of(fields.get("code"))[:_SHORT], text_of(message)[:_SHORT]
 
 
 def snake_cased(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with its keys in snake_case; ``fundedAmount`` becomes ``funded_amount``."""
-    return {_snake(key): value for key, value in row.items()}
+    """An object with its keys in snake_case; ``fundedAmount`` becomes ``funded_amount``.
+
+    Where both spellings are there, a null gives way to a value.
+    """
+    fields: dict[str, Any] = {}
+    for key, value in row.items():
+        name = _snake(key)
+        if value is not None or name not in fields:
+            fields[name] = value
+    return fields
+
+
+def text_of(value: object) -> str:
+    """A text, or a number as text; "" for anything else, which is no reference and no id."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def repayments_body(
@@ -128,29 +145,21 @@ def draft_body(payload: bytes, photo: bytes | None, mime: str) -> bytes:
 
 
 def _problems(found: object) -> tuple[Problem, ...]:
-    rows: Iterable[object]
-    if isinstance(found, Mapping):
-        rows = (found,)
-    elif isinstance(found, list):
-        rows = found
-    else:
+    """A list, one object in its place, or nothing; what can't be read names no loan."""
+    if not found:
         return ()
-    problems = []
-    for row in rows:
-        fields = snake_cased(row) if isinstance(row, Mapping) else {}
-        problems.append(
-            Problem(
-                _text(fields.get("loan_id")),
-                _text(fields.get("code"))[:_SHORT],
-                _text(fields.get("details"))[:_SHORT],
-                _text(fields.get("severity")).strip().casefold(),
-            )
-        )
-    return tuple(problems)
+    rows = found if isinstance(found, list) else [found]
+    return tuple(_problem(row) for row in rows)
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+def _problem(row: object) -> Problem:
+    fields = snake_cased(row) if isinstance(row, Mapping) else {"details": row}
+    return Problem(
+        text_of(fields.get("loan_id")),
+        text_of(fields.get("code"))[:_SHORT],
+        text_of(fields.get("details"))[:_SHORT],
+        text_of(fields.get("severity")).strip().casefold(),
+    )
 
 
 def _snake(key: str) -> str:
