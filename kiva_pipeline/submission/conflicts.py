@@ -17,19 +17,24 @@ def normalised_ids(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(normalised_id(text) for text in ids) - {""}
 
 
-def listed_at_kiva(plan: pd.DataFrame, kiva_ids: frozenset[str]) -> "pd.Series[bool]":
-    """True where ``kiva_ids`` has the row's own id or that of one of its members.
+def listed_at_kiva(
+    plan: pd.DataFrame, kiva_ids: frozenset[str]
+) -> tuple["pd.Series[bool]", "pd.Series[bool]"]:
+    """True where ``kiva_ids`` has the row's own id; and where it has that or a member's.
+
+    Only the row's own id proves that this draft arrived: a member may have a loan of its own.
 
     Args:
         plan: With ``business_id`` and ``loan_ids`` (a JSON list, may be empty).
         kiva_ids: Normalised.
     """
     if not kiva_ids:
-        return pd.Series(data=False, index=plan.index)
+        nowhere = pd.Series(data=False, index=plan.index)
+        return nowhere, nowhere
     own = plan["business_id"].map(normalised_id).isin(kiva_ids)
     members = members_of(plan)
     hit = members.loc[members["loan_id"].map(normalised_id).isin(kiva_ids), "business_id"]
-    return own | plan["business_id"].isin(hit)
+    return own, own | plan["business_id"].isin(hit)
 
 
 def claimed_elsewhere(

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, Row, make_url
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.states import State
-from kiva_pipeline.submission.tables import attempt, event, ledger, submission
+from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, attempt, event, ledger, submission
 
 Rows = Sequence[Any]  # SQLAlchemy rows: columns by name as attributes
 
@@ -48,8 +48,7 @@ class Ledger:
         Raises:
             LedgerError: It can't be opened, is of another partner, or is newer than this program.
         """
-        target = make_url(url)
-        engine = _engine(target)
+        target, engine = _target(url)
         try:
             _migrate(engine)
             opened = cls(engine, environment, partner_id)
@@ -100,16 +99,19 @@ class Ledger:
         with self.reading() as connection:
             card = connection.execute(sa.select(ledger)).one_or_none()
         if card is None:
-            with self.writing() as connection:
-                connection.execute(
-                    ledger.insert().values(
-                        id=1,
-                        environment=self.environment,
-                        partner_id=self.partner_id,
-                        born_at=now_text(),
+            with self.writing() as connection:  # two programs may meet at its birth
+                card = connection.execute(sa.select(ledger)).one_or_none()
+                if card is None:
+                    connection.execute(
+                        ledger.insert().values(
+                            id=1,
+                            environment=self.environment,
+                            partner_id=self.partner_id,
+                            born_at=now_text(),
+                        )
                     )
-                )
-        elif (card.environment, card.partner_id) != (self.environment, self.partner_id):
+                    return
+        if (card.environment, card.partner_id) != (self.environment, self.partner_id):
             raise LedgerError(
                 f"This ledger belongs to partner {card.partner_id} in {card.environment}, not to"
                 f" partner {self.partner_id} in {self.environment}.",
@@ -144,12 +146,19 @@ def known_rows(
     return connection.execute(query).all()
 
 
-def last_accepted(connection: Connection, kind: str, *, above: str, up_to: str | None) -> Rows:
-    """The newest accepted figure of each id in ``(above, up_to]``: id, period, amount, version."""
+def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | None) -> Rows:
+    """The newest figure of each id in ``(above, up_to]`` that Kiva has, or may have.
+
+    One whose answer was lost counts: a later report must not fall behind it unseen.
+
+    Returns:
+        ``business_id, period, amount, version``, sorted by id and version.
+    """
     s = submission.c
+    at_kiva = sa.text(AT_KIVA_CLAUSE)  # to the letter as in the partial index, so that it is used
     newest = (
         sa.select(s.business_id, sa.func.max(s.period).label("period"))
-        .where(s.kind == kind, s.state == State.ACCEPTED.value, s.business_id > above)
+        .where(s.kind == kind, at_kiva, s.business_id > above)
         .group_by(s.business_id)
     )
     if up_to is not None:
@@ -158,7 +167,7 @@ def last_accepted(connection: Connection, kind: str, *, above: str, up_to: str |
     return connection.execute(
         sa.select(s.business_id, s.period, s.amount, s.version)
         .join(latest, (s.business_id == latest.c.business_id) & (s.period == latest.c.period))
-        .where(s.kind == kind, s.state == State.ACCEPTED.value)
+        .where(s.kind == kind, at_kiva)
         .order_by(s.business_id, s.version)
     ).all()
 
@@ -197,6 +206,9 @@ def draft_members(connection: Connection) -> Rows:
 def history(connection: Connection, loan_id: str) -> dict[str, list[dict[str, Any]]]:
     """All that the ledger knows of a loan: its submissions, their attempts and events.
 
+    An event without a ``submission_id`` stands for all rows of its attempt; where one of them went
+    another way, it has an event of its own for the same attempt and action, which counts for it.
+
     Args:
         connection: From ``reading``.
         loan_id: A loan id, a group id, or a journal's ``loan_id/note_id``.
@@ -212,16 +224,17 @@ def history(connection: Connection, loan_id: str) -> dict[str, list[dict[str, An
         .order_by(s.id)
     ).all()
     ids = [row.id for row in rows]
-    attempts = [row.attempt_id for row in rows if row.attempt_id]
+    own = event.c.submission_id.in_(ids)
+    # A row names its last attempt; its earlier ones are named by the events that took it out.
+    earlier = connection.execute(sa.select(event.c.attempt_id).where(own)).scalars()
+    attempts = ({row.attempt_id for row in rows} | set(earlier)) - {None}
     events = connection.execute(
         sa.select(event)
-        .where(event.c.submission_id.in_(ids) | event.c.attempt_id.in_(attempts))
+        .where(own | (event.c.attempt_id.in_(attempts) & event.c.submission_id.is_(None)))
         .order_by(event.c.id)
     ).all()
     made = connection.execute(
-        sa.select(attempt)
-        .where(attempt.c.id.in_({e.attempt_id for e in events if e.attempt_id} | set(attempts)))
-        .order_by(attempt.c.started_at)
+        sa.select(attempt).where(attempt.c.id.in_(attempts)).order_by(attempt.c.started_at)
     ).all()
     return {
         name: [dict(row._mapping) for row in found]  # noqa: SLF001  SQLAlchemy's public Row API
@@ -266,11 +279,20 @@ def now_text(instant: datetime | None = None) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _target(url: str) -> tuple[URL, Engine]:
+    try:
+        target = make_url(url)
+        return target, _engine(target)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise LedgerError(
+            f"state.ledger_url is not an address that can be used ({type(error).__name__}).",
+            "Write it as SQLAlchemy does, and install the driver that it names.",
+        ) from None
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
-            folder = Path(url.database).parent
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _private_file(Path(url.database))
         engine = sa.create_engine(url, hide_parameters=True)
         engine_event.listen(engine, "connect", _sqlite_durable)
@@ -282,6 +304,7 @@ def _engine(url: URL) -> Engine:
 def _private_file(path: Path) -> None:
     # Made before SQLite makes it, so that its WAL and shared-memory files inherit the mode.
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600, exist_ok=True)
     except OSError as error:
         raise LedgerError(

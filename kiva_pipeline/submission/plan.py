@@ -14,10 +14,12 @@ import pandas as pd
 from kiva_pipeline.periods import Month
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
 from kiva_pipeline.submission.plan_reasons import with_reasons
-from kiva_pipeline.submission.states import NEVER_SENT, State
+from kiva_pipeline.submission.states import NEVER_SENT, RESENT, State
 
-# What the ledger has to do for a decision.
+# What the ledger has to do for a decision. A case of the planner leaves it to `_write` (None), has
+# it CHANGE an open version that was never sent but add none, or does NOTHING.
 INSERT, UPDATE, EVIDENCE, NOTHING = "insert", "update", "evidence", ""
+_CHANGE = "change"
 
 PLAN_COLUMNS = {
     "business_id": "str",
@@ -76,7 +78,7 @@ def plan_creates(
     *,
     month: Month,
     kiva_ids: frozenset[str],
-    claims: pd.DataFrame,
+    claims: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Decide loan drafts or journals of a month.
 
@@ -85,7 +87,8 @@ def plan_creates(
         known: ``known_frame`` of these ids and of all that the month's partition decided before.
         month: The partition that is planned.
         kiva_ids: Normalised loan ids that ``GET /loans`` lists today; empty for journals.
-        claims: ``loan_id, business_id`` of every draft that is open or accepted.
+        claims: ``loan_id, business_id`` of every draft that is open or accepted; None for
+            journals, of which a loan may have many.
 
     Returns:
         ``PLAN_COLUMNS``: one row for each id in either frame, except those that never got
@@ -96,13 +99,19 @@ def plan_creates(
     sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
     uncertain = m["open_state"] == State.UNCERTAIN.value
-    at_kiva = listed_at_kiva(m, kiva_ids)
+    listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     elsewhere = m["last_month"] != str(month)
+    shared = pd.Series(data=False, index=m.index)
+    if claims is not None:
+        # What this plan may still change has no claim but the one that this plan gives it.
+        free = m.loc[m["open_state"].isin(_NEVER_SENT) & ~at_kiva, "business_id"]
+        others = claims[~claims["business_id"].isin(free)]
+        shared = claimed_elsewhere(m[good & ~sent], m, others)
     forgotten = ~in_mis & ~sent & ~opened & (m["last_state"] != State.REJECTED.value)
     cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
-        (uncertain & at_kiva, State.ACCEPTED, "seen_at_kiva", EVIDENCE),
+        (uncertain & listed, State.ACCEPTED, "seen_at_kiva", EVIDENCE),
         (uncertain, State.UNCERTAIN, "still_uncertain", NOTHING),
         # Another month's partition has it now: that one keeps the open version up to date.
         (~in_mis & sent & elsewhere, State.NEEDS_PERSON, "accepted_then_gone", NOTHING),
@@ -115,7 +124,7 @@ def plan_creates(
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
         (refused, State.REJECTED, "refused_before", NOTHING),
-        (claimed_elsewhere(m[good & ~sent], m, claims), State.HELD, "member_in_other_draft", None),
+        (shared, State.HELD, "member_in_other_draft", None),
         (m["last_version"].isna(), State.PLANNED, "new", None),
     ]
     return _decided(m, cases, otherwise="corrected")[~forgotten.to_numpy()]
@@ -144,9 +153,11 @@ def plan_reports(
         validate="one_to_one",
     )
     expected, good = m["state"].notna(), m["state"] == "good"
-    sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
+    sent = m["sent_hash"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
-    uncertain = m["open_state"] == State.UNCERTAIN.value
+    uncertain = (m["open_state"] == State.UNCERTAIN.value) | (
+        (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == RESENT)
+    )
     again = uncertain & good & (m["open_hash"] == m["payload_hash"]) & terms.replaces
     is_open, closed = terms.phase is Phase.OPEN, terms.phase is Phase.CLOSED
     figure = m["state"].isin(["good", "held"])
@@ -164,16 +175,15 @@ def plan_reports(
     # something was sent, so that a backfill of old months leaves no trace of what can't be done.
     cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
-        (again & is_open, State.PLANNED, "resend_same", UPDATE),
-        (uncertain, State.UNCERTAIN, "still_uncertain", NOTHING),
-        (~expected & opened, State.NOT_EXPECTED, "no_longer_expected", UPDATE),
-        (~expected, State.NOT_EXPECTED, "no_longer_expected", NOTHING),
+        (again & is_open, State.PLANNED, RESENT, UPDATE),
+        (uncertain, State.UNCERTAIN, "still_uncertain", _CHANGE),
+        (~expected, State.NOT_EXPECTED, "no_longer_expected", _CHANGE),
         (same, State.UNCHANGED, "same", None),
-        (~figure, None, None, None if is_open else NOTHING),
-        (not_yet, State.DEFERRED, "month_not_open_yet", NOTHING),
+        (~figure, None, None, None if is_open else _CHANGE),
+        (not_yet, State.DEFERRED, "month_not_open_yet", _CHANGE),
         (sent & closed, State.CARRIED_FORWARD, "month_closed", None),
-        (pd.Series(closed, m.index), State.CARRIED_FORWARD, "month_closed", NOTHING),
-        (newer, State.CARRIED_FORWARD, "newer_sent", NOTHING),
+        (pd.Series(closed, m.index), State.CARRIED_FORWARD, "month_closed", _CHANGE),
+        (newer, State.CARRIED_FORWARD, "newer_sent", _CHANGE),
         (~good, None, None, None),
         (refused_today, State.REJECTED, "refused_today", NOTHING),
         (lower, State.HELD, "lower_than_sent", None),
@@ -206,7 +216,6 @@ def _decided(
     code = np.select(hits, [code_of_rules if c is None else c for _, _, c, _ in cases], otherwise)
     write = np.select(hits, ["auto" if w is None else w for *_, w in cases], "auto")
     plan = m.assign(decision=decision, ruled_code=m["reason_code"], reason_code=code, write=write)
-    plan["version"] = (m["last_version"].fillna(0) + 1).astype("int64")
     plan["mis_rows"] = m["mis_rows"].fillna(0).astype("int64")
     for column, last in (
         ("amount", "last_amount"),
@@ -217,6 +226,8 @@ def _decided(
     plan["effective_on"] = m["effective_on"].dt.strftime("%Y-%m-%d").fillna("")
     plan = with_reasons(plan)
     plan["write"] = _write(plan)
+    adds = (plan["write"] == INSERT).astype("int64")
+    plan["version"] = m["last_version"].fillna(0).astype("int64") + adds
     texts = {name for name, kind in PLAN_COLUMNS.items() if kind == "str"}
     plan = plan.fillna(dict.fromkeys(texts, ""))
     return plan[list(PLAN_COLUMNS)].astype(PLAN_COLUMNS)
@@ -224,11 +235,11 @@ def _decided(
 
 def _write(plan: pd.DataFrame) -> np.ndarray:
     """What "auto" means: add a version, change the open one, or nothing when nothing is new."""
-    can_change = plan["open_state"].isin([state.value for state in NEVER_SENT])
+    can_change = plan["open_state"].isin(_NEVER_SENT)
     unchanged = plan["decision"] == State.UNCHANGED.value
     as_it_is = (
         (plan["open_state"] == plan["decision"])
-        & (plan["open_hash"] == plan["payload_hash"].fillna(""))
+        & ((plan["open_hash"] == plan["payload_hash"]) | plan["state"].isna())
         & (plan["open_reason"] == plan["reason_code"])
         & (plan["open_reasons"] == plan["reasons"])
         & (plan["decision"] != State.PLANNED.value)
@@ -238,4 +249,9 @@ def _write(plan: pd.DataFrame) -> np.ndarray:
         [UPDATE, NOTHING, UPDATE],
         INSERT,
     )
-    return np.where(plan["write"] == "auto", automatic, plan["write"])
+    adds_none = (plan["write"] == _CHANGE) & (automatic == INSERT)
+    automatic = np.where(adds_none, NOTHING, automatic)
+    return np.where(plan["write"].isin(["auto", _CHANGE]), automatic, plan["write"])
+
+
+_NEVER_SENT = [state.value for state in NEVER_SENT]

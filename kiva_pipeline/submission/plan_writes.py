@@ -14,7 +14,7 @@ _FACTS = [
     "payload_hash", "field_hashes", "amount", "disbursed", "currency", "currency_digits",
     "effective_on", "client_id", "loan_ids", "client_ids",
 ]  # fmt: skip
-_GONE = [State.WITHDRAWN.value, State.NOT_EXPECTED.value]
+_KEPT = [State.WITHDRAWN.value, State.NOT_EXPECTED.value, State.UNCERTAIN.value]
 
 
 def apply_plan(
@@ -34,13 +34,13 @@ def apply_plan(
     changed = plan[plan["write"] == UPDATE].rename(
         columns={"decision": "state", "open_id": "id", "open_state": "was"}
     )
-    # A version that ends because the MIS or Kiva dropped it keeps the facts it was decided on.
-    ends = changed["state"].isin([*_GONE, State.UNCHANGED.value])
+    # A version that ends because the MIS or Kiva dropped it keeps the facts it was decided on, and
+    # one in doubt keeps those that were sent.
+    keeps = changed["state"].isin([*_KEPT, State.UNCHANGED.value])
     verdict = ["id", "was", "state", "reason_code", "reasons"]
-    updates = [
-        row | {"month": month} for row in _records(changed[~ends], [*verdict, *_FACTS])
-    ] + _records(changed[ends].replace({"state": {State.UNCHANGED.value: "withdrawn"}}), verdict)
-    writes.update_rows(connection, updates, actor)
+    ended = changed[keeps].replace({"state": {State.UNCHANGED.value: State.WITHDRAWN.value}})
+    for rows in (_records(changed[~keeps], [*verdict, *_FACTS]), _records(ended, verdict)):
+        writes.update_rows(connection, [row | {"month": month} for row in rows], actor)
     seen = plan.loc[plan["write"] == EVIDENCE, "open_id"]
     writes.settle_by_evidence(connection, [int(i) for i in seen], "seen_at_kiva", actor)
 

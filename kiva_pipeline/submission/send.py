@@ -2,8 +2,9 @@
 
 One thread owns the ledger; worker threads only post. What must not break: a request is made only
 after the transaction that holds its intent has committed, and no HTTP happens inside one.
-Anything that stops this loop, from an exception to a power cut, leaves rows in flight, and the
-next sender turns those into ``uncertain``: there is no other recovery code.
+Whatever leaves rows in flight, from ``kill -9`` to a power cut, is repaired by the next sender,
+which turns them into ``uncertain``. An exception or Ctrl-C waits for the answers that are under
+way and records them: an answer that is known is never thrown away.
 """
 
 import hashlib
@@ -17,11 +18,13 @@ from typing import Protocol
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.partner_api.errors import CredentialsRejectedError
 from kiva_pipeline.partner_api.exchange import Exchange, PostKind, Unanswered
+from kiva_pipeline.submission import attempts
 from kiva_pipeline.submission import ledger_writes as writes
+from kiva_pipeline.submission.attempts import Intent, Settlement
 from kiva_pipeline.submission.bodies import BodyWriter, PhotoChangedError
 from kiva_pipeline.submission.classify import Fate, Verdict, classify
 from kiva_pipeline.submission.ledger import Ledger
-from kiva_pipeline.submission.ledger_writes import Actor, Intent, Settlement
+from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
 from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, SendQueue
@@ -73,7 +76,7 @@ class Sender:
         retry_after_cap: The longest wait that a 429 may ask for, in seconds.
         may_send: Asked before each batch; returns why not, or "".
         pause: Waits so many seconds; the tests' clock stands in for it.
-        progress: Told how many rows each settled request had.
+        progress: Told how many rows each request settled, once that is recorded.
     """
 
     ledger: Ledger
@@ -88,10 +91,11 @@ class Sender:
     pause: Callable[[float], None]
     progress: Callable[[int], None] = lambda _rows: None
     summary: SendSummary = field(default_factory=SendSummary)
+    _running: "dict[Future[Exchange], _Posted]" = field(default_factory=dict)
     _refusals: int = 0
     _not_sent: int = 0
     _throttled: int = 0
-    _wait: float = 0.0
+    _wait: float | None = None
 
     def run(self, queue: SendQueue) -> SendSummary:
         """Send until the queue is empty or the stop rule fires.
@@ -99,45 +103,73 @@ class Sender:
         Returns:
             The summary; ``error`` in it is for the caller to raise after its own bookkeeping.
         """
-        running: dict[Future[Exchange], tuple[Group, str]] = {}
         with ThreadPoolExecutor(self.max_in_flight, thread_name_prefix="kiva-post") as pool:
-            while True:
-                done = [future for future in running if future.done()]
-                settlements = [self._settlement(f, *running.pop(f), queue) for f in done]
-                ready = self._next(queue, free=self.max_in_flight - len(running))
-                with_intents = [self._intent(group, body) for group, body in ready]
-                if settlements or with_intents:
-                    with self.ledger.writing() as connection:
-                        for settlement in settlements:
-                            writes.settle(connection, settlement, self.actor)
-                        writes.write_intents(connection, with_intents, self.actor)
-                for (group, body), intent in zip(ready, with_intents, strict=True):
-                    self.summary.requests += 1
-                    future = pool.submit(self.api.post, self.kind, body, intent.attempt_id)
-                    running[future] = (group, intent.attempt_id)
-                if running:
-                    wait(running, return_when=FIRST_COMPLETED)
-                elif self._wait and not self.summary.stopped:
-                    self.pause(self._wait)
-                    self._wait = 0.0
-                elif not ready:
-                    return self.summary
+            try:
+                self._until_done(queue, pool)
+            finally:  # nothing is under way any more, unless something was raised
+                wait(self._running)
+                self._record(self._answered(queue), [])
+        return self.summary
+
+    def _until_done(self, queue: SendQueue, pool: ThreadPoolExecutor) -> None:
+        while True:
+            answered = self._answered(queue)
+            ready = self._next(queue, free=self.max_in_flight - len(self._running) + len(answered))
+            intents = [self._intent(group, body) for group, body in ready]
+            self._record(answered, intents)
+            for (group, body), intent in zip(ready, intents, strict=True):
+                self.summary.requests += 1
+                future = pool.submit(self.api.post, self.kind, body, intent.attempt_id)
+                self._running[future] = _Posted(group, intent.attempt_id)
+            if self._running:
+                wait(self._running, return_when=FIRST_COMPLETED)
+            elif self._wait is not None and not self.summary.stopped:
+                self.pause(self._wait)
+                self._wait = None
+            elif not ready:
+                return
+
+    def _answered(self, queue: SendQueue) -> "dict[Future[Exchange], Settlement]":
+        """What to record for the requests that are over; each is judged once."""
+        done = {}
+        for future, posted in self._running.items():
+            if future.done():
+                if posted.settlement is None:
+                    posted.settlement = self._settlement(future, posted, queue)
+                done[future] = posted.settlement
+        return done
+
+    def _record(
+        self, answered: "dict[Future[Exchange], Settlement]", intents: list[Intent]
+    ) -> None:
+        """Answers and the next intents in one transaction."""
+        if not (answered or intents):
+            return
+        with self.ledger.writing() as connection:
+            for settlement in answered.values():
+                attempts.settle(connection, settlement, self.actor)
+            attempts.write_intents(connection, intents, self.actor)
+        settled = [(self._running.pop(future), s.state) for future, s in answered.items()]
+        rows = sum(len(p.group.rows) for p, state in settled if state is not State.PLANNED)
+        if rows:
+            self.progress(rows)
 
     def _next(self, queue: SendQueue, *, free: int) -> list[tuple[Group, bytes]]:
         """The next groups with their bodies; none while stopping or waiting."""
-        if self.summary.stopped or self._wait or not free:
-            return []
-        groups = queue.take(free)
-        if groups and (why_not := self.may_send()):
-            queue.put_back(*groups)
-            self._stop(why_not)
-            return []
-        made = []
-        for group in groups:
-            try:
-                made.append((group, self.bodies(group.rows)))
-            except PhotoChangedError:
-                self._set_aside(group)
+        made: list[tuple[Group, bytes]] = []
+        while len(made) < free and not self.summary.stopped and self._wait is None:
+            groups = queue.take(free - len(made))
+            if not groups:
+                break
+            if why_not := self.may_send():
+                queue.put_back(*groups)
+                self._stop(why_not)
+                break
+            for group in groups:
+                try:
+                    made.append((group, self.bodies(group.rows)))
+                except PhotoChangedError:
+                    self._set_aside(group)
         return made
 
     def _set_aside(self, group: Group) -> None:
@@ -166,8 +198,9 @@ class Sender:
         )
 
     def _settlement(
-        self, future: Future[Exchange], group: Group, attempt_id: str, queue: SendQueue
+        self, future: Future[Exchange], posted: "_Posted", queue: SendQueue
     ) -> Settlement:
+        group, attempt_id = posted.group, posted.attempt_id
         try:
             exchange = future.result()
         except PipelineError as error:  # raised before the POST: no token could be had
@@ -177,14 +210,13 @@ class Sender:
             exchange = Unanswered(type(error).__name__)
         verdict = classify(self.kind, exchange, _loan_ids(self.kind, group))
         self._react(verdict, group, queue)
-        self.progress(len(group.rows))
         return settlement_of(verdict, group, attempt_id)
 
     def _react(self, verdict: Verdict, group: Group, queue: SendQueue) -> None:
         """Count, put back, wait or stop, as the verdict asks."""
         fate = verdict.fate
-        self._not_sent = self._not_sent + 1 if fate is Fate.NOT_SENT else 0
-        self._throttled = self._throttled + 1 if fate is Fate.THROTTLED else 0
+        if fate in _GETS_ON:
+            self._not_sent = self._throttled = 0
         if fate is Fate.ACCEPTED:
             self._refusals = 0
         elif fate is Fate.REFUSED and len(group.rows) > 1:
@@ -219,20 +251,35 @@ class Sender:
         )
 
     def _back_off(self, verdict: Verdict) -> None:
+        """Wait, but give up in the end; requests that were under way together count once."""
+        first = self._wait is None
         if verdict.fate is Fate.NOT_SENT:
+            self._not_sent += first
+            seconds = min(2.0 ** max(self._not_sent - 1, 0), self.retry_after_cap)
             if self._not_sent >= MAX_NOT_SENT_IN_A_ROW:
                 self._stop("Kiva can't be reached")
-            self._wait = min(2.0 ** (self._not_sent - 1), self.retry_after_cap)
-            return
-        asked = verdict.retry_after_seconds
-        seconds = DEFAULT_RETRY_AFTER if asked is None else asked
-        if seconds > self.retry_after_cap or self._throttled > 1:
-            self._stop("Kiva asks to slow down")
-        self._wait = max(self._wait, seconds)
+        else:
+            self._throttled += first
+            asked = verdict.retry_after_seconds
+            seconds = DEFAULT_RETRY_AFTER if asked is None else asked
+            if seconds > self.retry_after_cap or self._throttled > 1:
+                self._stop("Kiva asks to slow down")
+        self._wait = max(self._wait or 0.0, seconds)
 
     def _stop(self, why: str, error: PipelineError | None = None) -> None:
         self.summary.stopped = self.summary.stopped or why
         self.summary.error = self.summary.error or error
+
+
+@dataclass(slots=True)
+class _Posted:
+    group: Group
+    attempt_id: str
+    settlement: Settlement | None = None
+
+
+# Kiva took the request in hand: whatever kept the ones before it from arriving is over.
+_GETS_ON = frozenset({Fate.ACCEPTED, Fate.REFUSED, Fate.UNCERTAIN})
 
 
 def _loan_ids(kind: PostKind, group: Group) -> list[str]:

@@ -36,6 +36,10 @@ OPEN = tuple(state for state in State if state not in SETTLED and state is not S
 # States that no request was ever made for: such a version may be planned, changed or withdrawn.
 NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
 
+# The reason of a planned row that is an uncertain one about to go again: it is in doubt until its
+# new attempt is answered.
+RESENT = "resend_same"
+
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",

@@ -5,6 +5,7 @@ what became of every row. A dry run takes no lock and writes nothing.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.periods import Month
 from kiva_pipeline.settings import Environment, Settings
 from kiva_pipeline.submission import ledger_writes as writes
+from kiva_pipeline.submission.attempts import recover_orphans
 from kiva_pipeline.submission.bodies import BodyWriter
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS, Tally, final_decisions
@@ -29,7 +31,7 @@ from kiva_pipeline.submission.ledger import (
     Ledger,
     draft_members,
     known_rows,
-    last_accepted,
+    last_sent,
     now_text,
 )
 from kiva_pipeline.submission.ledger_writes import Actor
@@ -99,7 +101,7 @@ class SubmitOptions:
     dry_run: bool = False
     limit: int | None = None
     progress: Callable[[int], None] = lambda _rows: None
-    pause: Callable[[float], None] = lambda _seconds: None
+    pause: Callable[[float], None] = time.sleep
 
 
 @dataclass(slots=True)
@@ -144,20 +146,26 @@ def submit(
         ledger, run_id=actor.run_id, wait_seconds=settings.state.wait_for_lock_seconds
     ):
         with ledger.writing() as connection:
-            recovered = writes.recover_orphans(connection, actor)
+            recovered = recover_orphans(connection, actor)
         _may_write(ledger, settings)
         api.check_grant([submission.kind.scope])
         api.loans_total()
         made = plan.made()
-        for chunk in made.chunks():
+        try:
+            for chunk in made.chunks():
+                with ledger.writing() as connection:
+                    apply_plan(connection, chunk, submission.kind.value, submission.period,
+                               str(submission.month), actor)  # fmt: skip
+            summary = _send(submission, ledger, api, settings, actor, options)
             with ledger.writing() as connection:
-                apply_plan(connection, chunk, submission.kind.value, submission.period,
-                           str(submission.month), actor)  # fmt: skip
-        summary = _send(submission, ledger, api, settings, actor, options)
-        with ledger.writing() as connection:
-            why = "limit_reached" if options.limit and not summary.stopped else "run_ended"
-            writes.defer_rest(connection, submission.kind.value, str(submission.month), why, actor)
-        result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+                limited = options.limit is not None and not summary.stopped
+                why = "limit_reached" if limited else "run_ended"
+                writes.defer_rest(
+                    connection, submission.kind.value, str(submission.month), why, actor
+                )
+            result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+        finally:
+            Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
     return result
 
@@ -213,10 +221,13 @@ class _Planner:
         """Chunks of the wanted rows with the range of ids that each answers for.
 
         Together the ranges cover every id, so that what the ledger knows and the month no longer
-        has is met in its place.
+        has is met in its place. What is created once is planned as a whole: a member's loan must be
+        in one draft only, wherever in the month the other one is.
         """
         above, held, last = "", None, ""
-        for chunk in self._submission.rows.chunks():
+        rows = self._submission.rows
+        whole = self._submission.kind is not PostKind.REPAYMENT
+        for chunk in rows.chunks(rows=max(len(rows), 1)) if whole else rows.chunks():
             ids = chunk["business_id"]
             if not (ids.is_monotonic_increasing and ids.is_unique and ids.iloc[0] > last):
                 msg = "rows must be sorted by business_id and unique"
@@ -236,7 +247,7 @@ class _Planner:
         )
         if kind is PostKind.REPAYMENT:
             newest = pd.DataFrame.from_records(
-                [tuple(r) for r in last_accepted(connection, kind.value, above=above, up_to=up_to)],
+                [tuple(r) for r in last_sent(connection, kind.value, above=above, up_to=up_to)],
                 columns=["business_id", "period", "amount", "version"],
             ).astype({"business_id": "str", "period": "str", "amount": "Int64"})
             newest = newest.drop_duplicates("business_id", keep="last").drop(columns="version")
@@ -253,7 +264,7 @@ class _Planner:
             known[mine],
             month=submission.month,
             kiva_ids=self._kiva_ids,
-            claims=claims_frame(connection) if drafts else claims_frame(None),
+            claims=claims_frame(connection) if drafts else None,
         )
 
     def _terms(self) -> ReportTerms:
@@ -267,12 +278,12 @@ class _Planner:
         )
 
 
-def claims_frame(connection: Connection | None) -> pd.DataFrame:
+def claims_frame(connection: Connection) -> pd.DataFrame:
     """``loan_id, business_id`` of every draft that has a claim on its loans."""
-    rows = draft_members(connection) if connection is not None else []
     return members_of(
         pd.DataFrame.from_records(
-            [(row.business_id, row.loan_ids) for row in rows], columns=["business_id", "loan_ids"]
+            [(row.business_id, row.loan_ids) for row in draft_members(connection)],
+            columns=["business_id", "loan_ids"],
         ).astype("str")
     )
 

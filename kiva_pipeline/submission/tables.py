@@ -30,6 +30,8 @@ metadata = MetaData()
 _ID = String().with_variant(VARCHAR(collation="C"), "postgresql")
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
+# What Kiva has, or may have.
+AT_KIVA_CLAUSE = "state IN ('accepted', 'in_flight', 'uncertain')"
 OPEN_CLAUSE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in OPEN))
 
 ledger = Table(
@@ -103,12 +105,12 @@ submission = Table(
         postgresql_where=text(OPEN_CLAUSE),
     ),
     Index(
-        "submission_accepted",
+        "submission_at_kiva",
         "kind",
         "business_id",
         "period",
-        sqlite_where=text("state = 'accepted'"),
-        postgresql_where=text("state = 'accepted'"),
+        sqlite_where=text(AT_KIVA_CLAUSE),
+        postgresql_where=text(AT_KIVA_CLAUSE),
     ),
     Index("submission_by_attempt", "attempt_id"),
 )

@@ -18,6 +18,7 @@ _OPEN = (
     "state IN ('planned', 'in_flight', 'uncertain', 'blocked', 'held', 'missing',"
     " 'already_at_kiva', 'not_expected', 'carried_forward', 'needs_person', 'deferred')"
 )
+_AT_KIVA = "state IN ('accepted', 'in_flight', 'uncertain')"
 
 
 def upgrade() -> None:
@@ -93,11 +94,11 @@ def upgrade() -> None:
         postgresql_where=sa.text(_OPEN),
     )
     op.create_index(
-        "submission_accepted",
+        "submission_at_kiva",
         "submission",
         ["kind", "business_id", "period"],
-        sqlite_where=sa.text("state = 'accepted'"),
-        postgresql_where=sa.text("state = 'accepted'"),
+        sqlite_where=sa.text(_AT_KIVA),
+        postgresql_where=sa.text(_AT_KIVA),
     )
     op.create_index("submission_by_attempt", "submission", ["attempt_id"])
     op.create_table(

@@ -1,0 +1,232 @@
+"""Requests in the ledger: their intent before they are made, and how they ended.
+
+What must not break: ``write_intents`` is committed before any of its requests is made, and an
+answer settles the rows of its own attempt and no others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kiva_pipeline.submission.ledger import now_text
+from kiva_pipeline.submission.ledger_writes import Actor, note, note_rows, pieces
+from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.states import State
+from kiva_pipeline.submission.tables import attempt, submission
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One request about to be made for some rows.
+
+    Attributes:
+        attempt_id: Unique; sent as ``X-Request-ID``.
+        kind: The kind of effect.
+        month: The partition that asks for it.
+        row_ids: The submission rows that are in it.
+        total: Sum of their amounts in minor units, for the audit.
+        body_sha256: Of the exact bytes that go out.
+    """
+
+    attempt_id: str
+    kind: str
+    month: str
+    row_ids: Sequence[int]
+    total: int | None
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """What one row of an attempt became, where it differs from the attempt's own outcome."""
+
+    row_id: int
+    state: State
+    reason_code: str
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended.
+
+    Attributes:
+        attempt_id: Which.
+        verdict: The verdict's name, for the audit.
+        state: What its rows become, except those in ``exceptions``. ``PLANNED`` gives them back.
+        reason_code: Of the rows.
+        reasons: JSON list, as the rules write it; "" for none.
+        http_status: None when there was no answer.
+        cause: Kiva's code, or the class of the failure; never a body.
+        remote_ref: The draft's uuid, the upload's id, the archive's id.
+        confirm_url: Where a person publishes a journal.
+        exceptions: Rows that ended otherwise.
+    """
+
+    attempt_id: str
+    verdict: str
+    state: State
+    reason_code: str
+    reasons: str = ""
+    http_status: int | None = None
+    cause: str = ""
+    remote_ref: str = ""
+    confirm_url: str = ""
+    exceptions: Sequence[RowOutcome] = ()
+
+
+def recover_orphans(connection: Connection, actor: Actor) -> int:
+    """Turn every row that is in flight into ``uncertain``; call it only with the lock held.
+
+    Returns:
+        How many rows were orphans of a sender that died.
+    """
+    now = now_text()
+    orphans = connection.execute(
+        sa.select(attempt.c.id).where(attempt.c.verdict.is_(None))
+    ).scalars().all()  # fmt: skip
+    found = connection.execute(
+        submission.update()
+        .where(submission.c.state == State.IN_FLIGHT.value)
+        .values(
+            state=State.UNCERTAIN.value,
+            reason_code="crashed",
+            reasons=reason("crashed"),
+            updated_at=now,
+        )
+    ).rowcount
+    connection.execute(
+        attempt.update()
+        .where(attempt.c.verdict.is_(None))
+        .values(verdict="uncertain", cause="crashed", finished_at=now)
+    )
+    note(
+        connection,
+        [
+            {
+                "at": now, "action": "recovered", "attempt_id": orphan,
+                "from_state": State.IN_FLIGHT.value, "to_state": State.UNCERTAIN.value,
+                "who": actor.who, "why": "crashed", "run_id": actor.run_id,
+            }
+            for orphan in orphans
+        ],
+    )  # fmt: skip
+    return found
+
+
+def write_intents(connection: Connection, intents: Sequence[Intent], actor: Actor) -> None:
+    """Write ahead: planned rows become in flight, each with the attempt that will carry it.
+
+    Raises:
+        RuntimeError: A row was not planned any more: two senders, or a fault of ours. Nothing of
+            this transaction may be sent.
+    """
+    if not intents:
+        return
+    now = now_text()
+    connection.execute(
+        attempt.insert(),
+        [
+            {
+                "id": intent.attempt_id, "kind": intent.kind, "month": intent.month,
+                "run_id": actor.run_id, "items": len(intent.row_ids), "total": intent.total,
+                "body_sha256": intent.body_sha256, "started_at": now,
+            }
+            for intent in intents
+        ],
+    )  # fmt: skip
+    for intent in intents:
+        changed = 0
+        for ids in pieces(intent.row_ids):
+            changed += connection.execute(
+                submission.update()
+                .where(submission.c.id.in_(ids), submission.c.state == State.PLANNED.value)
+                .values(
+                    state=State.IN_FLIGHT.value,
+                    attempt_id=intent.attempt_id,
+                    run_id=actor.run_id,
+                    updated_at=now,
+                )
+            ).rowcount
+        if changed != len(intent.row_ids):
+            msg = "rows that were to be sent are not planned any more"
+            raise RuntimeError(msg)
+    note(
+        connection,
+        [
+            {
+                "at": now, "action": "intended", "attempt_id": intent.attempt_id,
+                "from_state": State.PLANNED.value, "to_state": State.IN_FLIGHT.value,
+                "who": actor.who, "why": "", "run_id": actor.run_id,
+            }
+            for intent in intents
+        ],
+    )  # fmt: skip
+
+
+def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None:
+    """Record how an attempt ended, for itself and for each of its rows.
+
+    Only rows that are still in flight, or uncertain by this very attempt, are touched: a late
+    answer may settle its own attempt and nothing else. Rows that are given back keep the reason
+    for which they were planned.
+    """
+    now = now_text()
+    this = attempt.c.id == settlement.attempt_id
+    late = connection.execute(sa.select(attempt.c.verdict).where(this)).scalar_one() is not None
+    connection.execute(
+        attempt.update()
+        .where(this)
+        .values(
+            verdict=settlement.verdict,
+            http_status=settlement.http_status,
+            cause=settlement.cause,
+            remote_ref=settlement.remote_ref or None,
+            confirm_url=settlement.confirm_url or None,
+            finished_at=now,
+        )
+    )
+    s = submission.c
+    own = (s.attempt_id == settlement.attempt_id) & s.state.in_(
+        [State.IN_FLIGHT.value, State.UNCERTAIN.value]
+    )
+    refs = {
+        "remote_ref": settlement.remote_ref,
+        "confirm_url": settlement.confirm_url,
+        "updated_at": now,
+    }
+    for outcome in settlement.exceptions:
+        this_row = own & (s.id == outcome.row_id)
+        note_rows(connection, this_row, "settled", outcome.state, outcome.reason_code, actor)
+        connection.execute(
+            submission.update()
+            .where(this_row)
+            .values(
+                state=outcome.state.value,
+                reason_code=outcome.reason_code,
+                reasons=outcome.reasons,
+                **refs,
+            )
+        )
+    given_back = settlement.state is State.PLANNED
+    if given_back or late:  # these rows may have another attempt, or another state than the rest
+        note_rows(connection, own, "settled", settlement.state, settlement.reason_code, actor)
+    else:
+        note(
+            connection,
+            [
+                {
+                    "at": now, "action": "settled", "attempt_id": settlement.attempt_id,
+                    "from_state": State.IN_FLIGHT.value, "to_state": settlement.state.value,
+                    "who": actor.who, "why": settlement.reason_code, "run_id": actor.run_id,
+                }
+            ],
+        )  # fmt: skip
+    told = {"reason_code": settlement.reason_code, "reasons": settlement.reasons}
+    connection.execute(
+        submission.update()
+        .where(own)
+        .values(state=settlement.state.value, **({} if given_back else told), **refs)
+    )
