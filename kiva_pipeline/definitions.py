@@ -25,7 +25,7 @@ from kiva_pipeline.assets.resources import (
 )
 from kiva_pipeline.automation.jobs import jobs
 from kiva_pipeline.automation.schedules import schedules
-from kiva_pipeline.demo_home import demo_settings_file, unborn_demo_settings
+from kiva_pipeline.demo_home import default_settings_file, unborn_demo_settings
 from kiva_pipeline.settings import (
     CLIENT_ID_VARIABLE,
     CLIENT_SECRET_VARIABLE,
@@ -38,9 +38,9 @@ from kiva_pipeline.settings import (
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """The partner's pipeline; of ``KIVA_PIPELINE_SETTINGS``, else of the demo in this folder."""
+    """The pipeline of ``KIVA_PIPELINE_SETTINGS``, else of ``partner.yaml`` here, else the demo."""
     named = os.environ.get(SETTINGS_VARIABLE)
-    file = Path(named) if named else demo_settings_file()
+    file = Path(named) if named else default_settings_file()
     settings = load_settings(file) if named or file.exists() else unborn_demo_settings()
     return build_definitions(settings, file)
 

@@ -19,6 +19,12 @@ def demo_settings_file(folder: Path = DEMO_FOLDER) -> Path:
     return folder / "partner.yaml"
 
 
+def default_settings_file() -> Path:
+    """Where the settings are when nobody names them: the partner's here, else the demo's."""
+    partners_own = Path("partner.yaml")
+    return partners_own if partners_own.exists() else demo_settings_file()
+
+
 def practice_day(today: date | None = None) -> date:
     """The demo's today: the 6th of the running month, when a report is open and drafts are made."""
     day = today or datetime.now(UTC).date()

@@ -284,15 +284,15 @@ class Secrets:
     ) -> "Secrets":
         """Read the credentials of this environment.
 
-        The sandbox has well-known credentials of its own, so that a rehearsal needs no key.
+        The sandbox has well-known credentials of its own, so that a rehearsal needs no key and
+        never meets those that a shell holds for Kiva.
 
         Raises:
             SettingsError: A variable is missing; it is named, its value never is.
         """
-        values = os.environ if variables is None else variables
         if environment is Environment.SANDBOX:
-            defaults = {CLIENT_ID_VARIABLE: "sandbox", CLIENT_SECRET_VARIABLE: "sandbox"}
-            values = defaults | {key: value for key, value in values.items() if value}
+            return cls("sandbox", "sandbox")
+        values = os.environ if variables is None else variables
         missing = [n for n in (CLIENT_ID_VARIABLE, CLIENT_SECRET_VARIABLE) if not values.get(n)]
         if missing:
             raise SettingsError(

@@ -35,6 +35,12 @@ def expected_loans(kiva_loans: pd.DataFrame) -> pd.DataFrame:
     return expected.sort_values("internal_loan_id", ignore_index=True)
 
 
+def expected_in(month: Month, kiva_loans: pd.DataFrame, today: date) -> pd.DataFrame:
+    """The loans that the month's report answers for; none while the month is not over."""
+    expected = expected_loans(kiva_loans)
+    return expected.iloc[:0] if month.last_day >= today else expected
+
+
 def group_members(expected: pd.DataFrame, ledger: Ledger, source: Source) -> pd.DataFrame:
     """``group_id, loan_id``: who makes up each expected group loan.
 

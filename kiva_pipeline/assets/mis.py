@@ -17,7 +17,7 @@ from kiva_pipeline.rulebook import Rulebook
 from kiva_pipeline.streams import (
     ASKED_BALANCE_COLUMNS,
     asked_balances,
-    expected_loans,
+    expected_in,
     group_members,
 )
 
@@ -130,10 +130,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         them again, so that back-dated and reversed repayments show.
         """
         month = month_of(context)
-        today = partner.settings.clock.today()
-        expected = expected_loans(kiva_loans.read())
-        if month.last_day >= today:
-            expected = expected.iloc[:0]
+        expected = expected_in(month, kiva_loans.read(), partner.settings.clock.today())
         counts: dict[str, int] = dict.fromkeys(records.BALANCE_RECORDS.counts(_NO_BITS), 0)
         known = 0
         empty = records.empty_frame(ASKED_BALANCE_COLUMNS)

@@ -15,7 +15,7 @@ from kiva_pipeline.assets.submissions import POOL, SubmitConfig, send_month, sub
 from kiva_pipeline.frames import FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.rules.rows import REPORT_COLUMNS
-from kiva_pipeline.streams import expected_loans, report_submission
+from kiva_pipeline.streams import expected_in, report_submission
 from kiva_pipeline.streams import repayment_report as report_chunks
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS
 
@@ -58,9 +58,7 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         month that is not over. **A second run** builds it anew; nothing is sent here.
         """
         month, settings = month_of(context), partner.settings
-        expected = expected_loans(kiva_loans.read())
-        if month.last_day >= settings.clock.today():
-            expected = expected.iloc[:0]
+        expected = expected_in(month, kiva_loans.read(), settings.clock.today())
         broken: Counter[str] = Counter()
         states: Counter[str] = Counter(dict.fromkeys(_STATES, 0))
         empty = empty_frame(REPORT_COLUMNS)

@@ -1,6 +1,5 @@
 """What people read after a run: the numbers of a month, and what they must do."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from kiva_pipeline.assets.failures import explained
 from kiva_pipeline.assets.partitions import month_of
 from kiva_pipeline.assets.resources import LedgerResource, PartnerResource
 from kiva_pipeline.frames import StoredFrame, private_folder
+from kiva_pipeline.reporting.csv_file import write_csv
 from kiva_pipeline.reporting.reconciliation import RECONCILIATION_COLUMNS, reconcile
 from kiva_pipeline.reporting.worklist import WORKLIST_COLUMNS, month_worklist
 from kiva_pipeline.submission.states import State
@@ -117,14 +117,8 @@ def _csv(
     rows: Sequence[dict[Any, Any]],
     columns: list[str],
 ) -> Path:
-    """A CSV in the state folder, readable by its owner only; spreadsheets find the UTF-8 mark."""
-    file = private_folder(partner.settings.state.folder / name) / f"{month}.csv"
-    file.touch(mode=0o600)
-    with file.open("w", encoding="utf-8-sig", newline="") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    return file
+    folder = private_folder(partner.settings.state.folder / name)
+    return write_csv(folder / f"{month}.csv", rows, columns)
 
 
 def _markdown(table: pd.DataFrame) -> str:

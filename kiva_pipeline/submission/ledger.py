@@ -119,6 +119,12 @@ class Ledger:
             )
 
 
+def ledger_exists(url: str) -> bool:
+    """Whether a ledger was born there; a database server's is only known by opening it."""
+    target = make_url(url)
+    return target.get_backend_name() != "sqlite" or Path(target.database or "").is_file()
+
+
 def known_rows(
     connection: Connection,
     kind: str,

@@ -26,6 +26,7 @@ from kiva_pipeline.submission.attempts import recover_orphans
 from kiva_pipeline.submission.bodies import BodyWriter
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS, Tally, final_decisions
+from kiva_pipeline.submission.digest import PlanDigest
 from kiva_pipeline.submission.known import known_frame
 from kiva_pipeline.submission.ledger import (
     Ledger,
@@ -111,12 +112,14 @@ class SubmitResult:
     Attributes:
         decisions: ``DECISION_COLUMNS``: one row for each id, in a spooled file.
         tally: Rows and money by decision.
+        digest: Of the plan: another run with the same digest would have sent the same.
         recovered: Rows that a sender before this one left in flight.
         summary: What was sent.
     """
 
     decisions: StoredFrame
     tally: "Tally"
+    digest: str
     recovered: int = 0
     summary: SendSummary = field(default_factory=SendSummary)
 
@@ -346,12 +349,13 @@ def _report(
     planned_stay: bool,
 ) -> SubmitResult:
     """What became of each planned row, read back from the ledger, and the totals."""
-    tally = Tally()
+    tally, digest = Tally(), PlanDigest(submission.kind.value)
     with (
         FrameSpool(spool_folder, empty_frame(DECISION_COLUMNS)) as spool,
         ledger.reading() as connection,
     ):
         for plan in made.chunks():
+            digest.add(plan)
             chunk = final_decisions(
                 connection,
                 plan,
@@ -363,4 +367,4 @@ def _report(
             spool.append(chunk)
     with contextlib.suppress(OSError):
         Path(str(made.path)).unlink()
-    return SubmitResult(spool.finished, tally)
+    return SubmitResult(spool.finished, tally, digest.hex)

@@ -1,0 +1,76 @@
+"""``plan``: what a run would send and why not the rest; it sends and writes nothing."""
+
+from typing import Annotated, Any
+
+import typer
+
+from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
+from kiva_pipeline.cli.partner import months_asked, partner_settings
+from kiva_pipeline.cli.show import counted, print_json, say, tell
+
+WAITING = 10
+_LINES = 20
+
+
+def plan(
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-10.")],
+    stream: OneStream = Stream.ALL,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List everything that would not be sent.")
+    ] = False,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    r"""What a run would send now, and why not the rest. Sends nothing, writes no ledger.
+
+    The digest names this plan: as long as it stays the same, a run would send the same.
+    Exit code 10 when rows wait for a person.
+
+    \b
+    kiva-pipeline plan 2026-10
+    kiva-pipeline plan 2026-10 --stream drafts --all
+    kiva-pipeline plan 2026-10 --json
+    """
+    partner, _ = partner_settings(settings)
+    (asked,) = months_asked(month, partner.calendar, partner.clock.today())[:1]
+
+    from kiva_pipeline.cli.decisions import (
+        show_totals,
+        show_unsent,
+        totals,
+        unsent,
+        waiting_rows,
+    )
+    from kiva_pipeline.planning import plan_month
+    from kiva_pipeline.submission.digest import digest_of_streams
+
+    planned = plan_month(partner, asked, stream.kinds, progress=lambda step: tell(f"… {step}"))
+    decisions = {p.kind: p.decisions for p in planned}
+    digest = digest_of_streams({p.kind.value: p.digest for p in planned})
+    rows = [
+        {
+            "stream": p.kind.value,
+            "rows_in": p.rows_in,
+            "decided": int(p.decisions["mis_rows"].sum()),
+        }
+        for p in planned
+    ]
+    waiting = waiting_rows(decisions)
+    told: dict[str, Any] = {
+        "month": str(asked), "digest": digest, "decisions": totals(decisions),
+        "unsent": unsent(decisions), "wait_for_person": waiting, "sources": rows,
+    }  # fmt: skip
+    if as_json:
+        print_json(told)
+    else:
+        say(f"Plan of {asked}, nothing sent")
+        say()
+        show_totals(told["decisions"])
+        if told["unsent"]:
+            say("\nNot to be sent:")
+            show_unsent(told["unsent"], at_most=None if show_all else _LINES)
+        if not told["decisions"]:
+            say("There is nothing in this month.")
+        say(f"\n{counted(waiting, 'row')} wait for a person. Digest {digest}")
+    if waiting:
+        raise typer.Exit(WAITING)

@@ -1,0 +1,190 @@
+"""Plans a month without Dagster: the same steps as the assets, up to the decision for each row.
+
+What must not break: nothing is sent and no ledger is written, not even born: a ledger that a dry
+run had made could belong to the wrong partner for ever.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kiva_pipeline.field_key import field_key
+from kiva_pipeline.frames import FrameSpool, StoredFrame, private_folder, write_frame
+from kiva_pipeline.mis import records
+from kiva_pipeline.mis.open import open_source
+from kiva_pipeline.mis.source import Source
+from kiva_pipeline.partner_api.client import PartnerApi
+from kiva_pipeline.partner_api.exchange import PostKind
+from kiva_pipeline.periods import Month
+from kiva_pipeline.rules.drafts import build_loan_drafts
+from kiva_pipeline.rules.journals import build_journal_updates
+from kiva_pipeline.rules.rows import REPORT_COLUMNS
+from kiva_pipeline.settings import Secrets, Settings
+from kiva_pipeline.streams import (
+    ASKED_BALANCE_COLUMNS,
+    asked_balances,
+    draft_submission,
+    expected_in,
+    group_members,
+    journal_submission,
+    repayment_report,
+    report_submission,
+)
+from kiva_pipeline.submission.ledger import Ledger, ledger_exists
+from kiva_pipeline.submission.ledger_writes import Actor
+from kiva_pipeline.submission.submit import Submission, SubmitOptions, submit
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStream:
+    """What a run would do for one stream of a month.
+
+    Attributes:
+        kind: The kind of effect.
+        decisions: ``DECISION_COLUMNS``; what would be sent is ``planned``.
+        rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
+        digest: Of this stream's plan.
+    """
+
+    kind: PostKind
+    decisions: pd.DataFrame
+    rows_in: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    settings: Settings
+    month: Month
+    source: Source
+    api: PartnerApi
+    ledger: Ledger
+    folder: Path
+    kiva_loans: pd.DataFrame
+
+
+def plan_month(
+    settings: Settings,
+    month: Month,
+    kinds: Sequence[PostKind],
+    *,
+    progress: Callable[[str], None] = lambda _step: None,
+) -> list[PlannedStream]:
+    """Plan a month.
+
+    Args:
+        settings: The partner's.
+        month: Which one.
+        kinds: The streams, in the order of the answer.
+        progress: Told what is being done.
+
+    Raises:
+        PipelineError: The MIS, the API or the ledger can't be used; the message says why.
+    """
+    spool = private_folder(settings.frames_folder / ".spool")
+    with (
+        open_source(settings) as source,
+        PartnerApi.open(settings, Secrets.from_environment(settings.environment)) as api,
+        _ledger(settings) as ledger,
+        tempfile.TemporaryDirectory(dir=spool, prefix="plan-") as folder,
+    ):
+        progress("asking Kiva for its loans")
+        api.check_grant([kind.scope for kind in kinds])
+        tools = _Tools(settings, month, source, api, ledger, Path(folder), api.loans())
+        planned = []
+        for kind in kinds:
+            progress(f"reading and judging {_NOUNS[kind]}")
+            planned.append(_planned(tools, *_STEPS[kind](tools)))
+    return planned
+
+
+@contextlib.contextmanager
+def _ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger as it is, or an empty one in memory where none was born yet."""
+    url = settings.ledger_url if ledger_exists(settings.ledger_url) else "sqlite+pysqlite://"
+    ledger = Ledger.open(
+        url, environment=settings.environment.value, partner_id=settings.partner.id
+    )
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStream:
+    result = submit(
+        submission,
+        ledger=tools.ledger,
+        api=tools.api,
+        settings=tools.settings,
+        actor=Actor(who="plan", run_id=""),
+        spool_folder=tools.folder,
+        options=SubmitOptions(dry_run=True),
+    )
+    return PlannedStream(submission.kind, result.decisions.read(), rows_in, result.digest)
+
+
+def _drafts(tools: _Tools) -> tuple[Submission, int]:
+    settings, source, month = tools.settings, tools.source, tools.month
+    rows_in = source.counts(month).loans
+    loans = records.canonical_loans(source.loans(month))
+    judged = build_loan_drafts(
+        loans,
+        records.canonical_instalments(
+            source.instalments(month), loans[["loan_id", "currency_digits"]]
+        ),
+        tools.api.lists(),
+        settings=settings,
+        today=settings.clock.today(),
+        field_key=field_key(settings.state.folder),
+    )
+    rows = _stored(tools, "drafts", judged.rows)
+    known = list(tools.kiva_loans["internal_loan_id"])
+    return draft_submission(month, rows, source, lambda: known), rows_in
+
+
+def _report(tools: _Tools) -> tuple[Submission, int]:
+    settings, source, month = tools.settings, tools.source, tools.month
+    expected = expected_in(month, tools.kiva_loans, settings.clock.today())
+    members = group_members(expected, tools.ledger, source)
+    with FrameSpool(tools.folder, records.empty_frame(ASKED_BALANCE_COLUMNS)) as balances:
+        for chunk in asked_balances(source, expected, members, month.last_day):
+            balances.append(chunk)
+    with FrameSpool(tools.folder, records.empty_frame(REPORT_COLUMNS)) as report:
+        for judged in repayment_report(balances.finished, expected, settings, month):
+            report.append(judged.rows)
+    return report_submission(month, report.finished, settings), len(expected)
+
+
+def _journals(tools: _Tools) -> tuple[Submission, int]:
+    settings, source, month = tools.settings, tools.source, tools.month
+    rows_in = source.counts(month).notes
+    judged = build_journal_updates(
+        records.canonical_notes(source.notes(month)),
+        tools.kiva_loans,
+        settings=settings,
+        field_key=field_key(settings.state.folder),
+    )
+    return journal_submission(month, _stored(tools, "journals", judged.rows), settings), rows_in
+
+
+def _stored(tools: _Tools, name: str, rows: pd.DataFrame) -> StoredFrame:
+    return write_frame(
+        rows.sort_values("business_id", ignore_index=True), tools.folder / f"{name}.parquet"
+    )
+
+
+_STEPS = {
+    PostKind.LOAN_DRAFT: _drafts,
+    PostKind.REPAYMENT: _report,
+    PostKind.JOURNAL: _journals,
+}
+_NOUNS = {
+    PostKind.LOAN_DRAFT: "loan drafts",
+    PostKind.REPAYMENT: "the repayment report",
+    PostKind.JOURNAL: "journals",
+}
