@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -188,7 +189,7 @@ def _frame(rows: list[_Row], columns: Sequence[str]) -> pd.DataFrame:
 
 def _with_photo_facts(rows: Iterator[_Row]) -> list[_Row]:
     # The bytes are let go row by row: only one photo is in memory at a time.
-    return [(*row[:-1], *_facts(row[-1])) for row in rows]
+    return sorted(((*row[:-1], *_facts(row[-1])) for row in rows), key=itemgetter(0))
 
 
 def _facts(image: bytes | None) -> tuple[str | None, str | None, int | None]:

@@ -39,6 +39,7 @@ SELECT count(*) FROM instalments WHERE loan_pk IN (SELECT l.id FROM loans l WHER
 """  # noqa: S608
 COUNT_NOTES = f"SELECT count(*) FROM notes n WHERE {_NOTE_OF_MONTH}"  # noqa: S608
 
+# Not sorted here: the database would sort the photos along.
 LOANS = f"""
 SELECT l.id, l.loan_id, l.client_id,
        {_GROUP_LOAN}, l.group_id, g.name,
@@ -52,7 +53,6 @@ LEFT JOIN clients c ON c.client_id = l.client_id
 LEFT JOIN groups g ON g.group_id = l.group_id
 LEFT JOIN photos p ON p.photo_id = l.photo_id
 WHERE {_OF_MONTH}
-ORDER BY l.id
 """  # noqa: S608
 
 INSTALMENTS = f"""

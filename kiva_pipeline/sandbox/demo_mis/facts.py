@@ -1,6 +1,5 @@
 """What a demo MIS holds, told in ids and numbers only."""
 
-import json
 import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
@@ -56,30 +55,46 @@ def planted(path: Path) -> dict[Dirt, list[str]]:
     return dict(found)
 
 
-def remember(
-    connection: sqlite3.Connection, *, today: date, first_month: Month, seed: int, advances: int
-) -> None:
-    """Keep what ``advance`` and ``demo_facts`` need to know."""
-    facts = {
-        "today": today.isoformat(),
-        "first_month": str(first_month),
-        "seed": seed,
-        "advances": advances,
-    }
-    connection.execute("INSERT OR REPLACE INTO demo_facts VALUES ('demo', ?)", [json.dumps(facts)])
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the file must remember to be advanced: its days, its chance and its next numbers."""
 
+    today: date
+    first_month: Month
+    seed: int
+    changes: int  # how often it was advanced or corrected: each time has a chance of its own
+    next_pk: int
+    next_group: int
 
-def recall(connection: sqlite3.Connection) -> tuple[date, Month, int, int]:
-    """The practice day, the first month, the seed and the number of advances so far."""
-    text = connection.execute("SELECT value FROM demo_facts WHERE name = 'demo'").fetchone()[0]
-    facts = json.loads(text)
-    today, first_month = date.fromisoformat(facts["today"]), Month.parse(facts["first_month"])
-    return today, first_month, int(facts["seed"]), int(facts["advances"])
+    def keep(self, connection: sqlite3.Connection) -> None:
+        """Write it into the file."""
+        values = {
+            "today": self.today.isoformat(),
+            "first_month": str(self.first_month),
+            "seed": str(self.seed),
+            "changes": str(self.changes),
+            "next_pk": str(self.next_pk),
+            "next_group": str(self.next_group),
+        }
+        connection.executemany("INSERT OR REPLACE INTO demo_facts VALUES (?, ?)", values.items())
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> "Memory":
+        """Read it from the file."""
+        values = dict(connection.execute("SELECT name, value FROM demo_facts"))
+        return cls(
+            date.fromisoformat(values["today"]),
+            Month.parse(values["first_month"]),
+            int(values["seed"]),
+            int(values["changes"]),
+            int(values["next_pk"]),
+            int(values["next_group"]),
+        )
 
 
 def demo_facts(connection: sqlite3.Connection) -> DemoFacts:
     """Count what is there."""
-    today, first_month, seed, _ = recall(connection)
+    memory = Memory.of(connection)
     rows = {
         table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
         for table in TABLES
@@ -94,9 +109,9 @@ def demo_facts(connection: sqlite3.Connection) -> DemoFacts:
         k for (k,) in connection.execute("SELECT kind FROM demo_planted")
     )
     return DemoFacts(
-        today,
-        first_month,
-        seed,
+        memory.today,
+        memory.first_month,
+        memory.seed,
         rows,
         tuple(code for (code,) in currencies),
         {kind: counts[kind.name] for kind in Dirt},

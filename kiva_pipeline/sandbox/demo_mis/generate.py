@@ -15,7 +15,7 @@ from random import Random
 from kiva_pipeline.frames import private_folder
 from kiva_pipeline.periods import Month
 from kiva_pipeline.sandbox.demo_mis.days import DemoCalendar
-from kiva_pipeline.sandbox.demo_mis.facts import DemoFacts, demo_facts, remember
+from kiva_pipeline.sandbox.demo_mis.facts import DemoFacts, Memory, demo_facts
 from kiva_pipeline.sandbox.demo_mis.mis_file import MisWriter, create_indexes, create_tables
 from kiva_pipeline.sandbox.demo_mis.mixture import Mixture
 
@@ -63,11 +63,9 @@ def create_demo_mis(
             # Nothing to protect: a file that isn't finished is thrown away.
             connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
             create_tables(connection)
-            _fill(connection, calendar, loans, seed, progress)
+            memory = _fill(connection, calendar, loans, seed, progress)
             create_indexes(connection)
-            remember(
-                connection, today=today, first_month=calendar.first_month, seed=seed, advances=0
-            )
+            memory.keep(connection)
             connection.commit()
             connection.execute("ANALYZE")
             facts = demo_facts(connection)
@@ -81,13 +79,16 @@ def _fill(
     loans: int,
     seed: int,
     progress: Progress | None,
-) -> None:
+) -> Memory:
     writer = MisWriter(connection)
+    mixture = Mixture(calendar, loans, Random(seed), writer)  # noqa: S311  no secret
     done, told = 0, 0
-    for unit in Mixture(calendar, loans, Random(seed), writer).units():  # noqa: S311  no secret
+    for unit in mixture.units():
         done += writer.unit(unit)
         if progress and (done - told >= _TELL_EVERY or done == loans):
             progress(done, loans)
             told = done
     writer.flush()
     connection.commit()
+    made = mixture.portfolio
+    return Memory(calendar.today, calendar.first_month, seed, 0, made.next_pk, made.next_group)

@@ -68,12 +68,12 @@ _INSERTS = {
     "groups": "INSERT OR IGNORE INTO groups VALUES (?,?)",
     "group_members": "INSERT OR IGNORE INTO group_members VALUES (?,?)",
     "photos": "INSERT OR IGNORE INTO photos VALUES (?,?)",
-    "loans": f"INSERT INTO loans VALUES ({','.join('?' * 21)})",
+    "loans": "INSERT INTO loans VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "instalments": "INSERT INTO instalments VALUES (NULL,?,?,?,?,?)",
     "transactions": "INSERT INTO transactions VALUES (NULL,?,?,?,?,?,?,?)",
     "notes": "INSERT INTO notes VALUES (NULL,?,?,?,?,?,?,?,NULL)",
     "demo_planted": "INSERT INTO demo_planted VALUES (?,?)",
-    "demo_kiva_loans": f"INSERT INTO demo_kiva_loans VALUES ({','.join('?' * 11)})",
+    "demo_kiva_loans": "INSERT INTO demo_kiva_loans VALUES (?,?,?,?,?,?,?,?,?,?,?)",
 }
 _Value = str | int | bytes | None
 

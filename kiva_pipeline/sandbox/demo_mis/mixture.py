@@ -66,7 +66,7 @@ class Mixture:
         self._loans = loans
         self._rng = rng
         self._writer = writer
-        self._portfolio = Portfolio(calendar, rng)
+        self.portfolio = Portfolio(calendar, rng)
         # Old enough to have repaid something, and young enough to pay in the report's month.
         half_way = calendar.today - timedelta(days=240)
         self._half_way = max(half_way, calendar.first_month.first_day)
@@ -99,7 +99,7 @@ class Mixture:
         for number, real in enumerate(real_schedules()):
             turn = number % 10
             if turn < 6:
-                yield self._old(self._portfolio.real(real, self._calendar.past_day(self._rng)))
+                yield self._old(self.portfolio.real(real, self._calendar.past_day(self._rng)))
                 continue
             this_month = turn < 9 or real.due_at_once
             day = (
@@ -107,7 +107,7 @@ class Mixture:
                 if this_month
                 else self._calendar.draft_day(self._rng)
             )
-            unit = self._portfolio.real(real, day)
+            unit = self.portfolio.real(real, day)
             if real.due_at_once:
                 self._plant(Dirt.SCHEDULE_BEFORE_DISBURSAL, unit)
             yield unit
@@ -120,7 +120,7 @@ class Mixture:
             return self._dirty_draft(kind)
         if self._rng.random() < _OLD_SHARE:
             return self._old_individual()
-        unit = self._portfolio.individual(self._calendar.draft_day(self._rng))
+        unit = self.portfolio.individual(self._calendar.draft_day(self._rng))
         self._write_notes(unit)
         return unit
 
@@ -130,11 +130,11 @@ class Mixture:
             Dirt.DISBURSED_TOO_LONG_AGO: window.first_day - timedelta(days=1),
             Dirt.DISBURSED_TOO_FAR_AHEAD: window.last_day + timedelta(days=9),
         }.get(kind) or self._calendar.day_this_month(self._rng)
-        unit = self._portfolio.individual(day, tagged=True)
+        unit = self.portfolio.individual(day, tagged=True)
         spoil_draft(kind, unit)
         self._plant(kind, unit)
         if kind is Dirt.DUPLICATE_LOAN_ID:
-            other = self._portfolio.individual(day, tagged=True)
+            other = self.portfolio.individual(day, tagged=True)
             other.loans[0].loan_id = unit.loans[0].loan_id
             unit.loans += other.loans
             unit.photos |= other.photos
@@ -145,25 +145,25 @@ class Mixture:
         kind = self._reports.next() if tagged else None
         if not kind:
             day = self._calendar.past_day(self._rng)
-            unit = self._portfolio.individual(day, tagged=tagged)
+            unit = self.portfolio.individual(day, tagged=tagged)
             return self._old(unit) if tagged else unit
-        unit = self._portfolio.individual(
+        unit = self.portfolio.individual(
             self._half_way, tagged=True, paid=MONTHLY_YEAR, payer=Payer.REGULAR
         )
         return self._old(unit, kind)
 
     def _group(self, room: int) -> Unit:
-        number = self._portfolio.next_group
+        number = self.portfolio.next_group
         size = min(_GROUP_SIZES[number % len(_GROUP_SIZES)], room)
         if _GROUP_IS_OLD[number % len(_GROUP_IS_OLD)]:
             old_kind = self._old_groups.next()
             day = self._half_way if old_kind else self._calendar.past_day(self._rng)
-            return self._old(self._portfolio.group(day, size), old_kind)
+            return self._old(self.portfolio.group(day, size), old_kind)
         kind = self._groups.next()
         if not kind:
-            return self._portfolio.group(self._calendar.draft_day(self._rng), size)
+            return self.portfolio.group(self._calendar.draft_day(self._rng), size)
         day = self._calendar.day_this_month(self._rng)
-        unit = self._portfolio.group(day, 1 if kind is Dirt.GROUP_OF_ONE else 3)
+        unit = self.portfolio.group(day, 1 if kind is Dirt.GROUP_OF_ONE else 3)
         last = unit.loans[-1]
         if kind is Dirt.MEMBER_WITH_OTHER_CURRENCY:
             last.currency = "USD"

@@ -24,8 +24,8 @@ class Payer(Enum):
 
 
 def a_payer(rng: Random) -> Payer:
-    """Mostly regular ones; about one in forty is written off."""
-    weights = (0.92, 0.055, 0.025)
+    """Mostly regular ones; one in twenty is written off."""
+    weights = (0.9, 0.05, 0.05)
     return rng.choices((Payer.REGULAR, Payer.STOPS, Payer.WRITTEN_OFF), weights)[0]
 
 
