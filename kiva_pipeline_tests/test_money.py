@@ -52,7 +52,8 @@ def test_what_is_no_exact_amount_is_none(amount: str | int | Decimal, digits: in
 
 
 @pytest.mark.parametrize(
-    "amount", [2**63, "9" * 40, Decimal("1E+1000"), "1E+999999999", "123456789012345678901234567890"]
+    "amount",
+    [2**63, "9" * 40, Decimal("1E+1000"), "1E+999999999", "123456789012345678901234567890"],
 )
 def test_an_amount_that_no_int64_can_hold_is_none_and_never_rounded(
     amount: str | int | Decimal,

@@ -21,7 +21,9 @@ NAME = "Ångström-Okonkwo"
 
 
 def rule(code: str, severity: Severity = Severity.BLOCK, column: str = "n", above: int = 0) -> Rule:
-    return Rule(code, column, "too small", severity, f"{code}!", lambda frame: frame[column] > above)
+    return Rule(
+        code, column, "too small", severity, f"{code}!", lambda frame: frame[column] > above
+    )
 
 
 BOOK = Rulebook(
