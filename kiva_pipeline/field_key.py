@@ -5,24 +5,48 @@ file beside the ledger. With another key the ledger still knows *that* a loan ch
 needs no key), only not in which field.
 """
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
+from kiva_pipeline.errors import LedgerError
+from kiva_pipeline.frames import private_folder
 from kiva_pipeline.settings import FIELD_KEY_VARIABLE
 
 _BYTES = 32
 
 
 def field_key(state_folder: Path) -> bytes:
-    """The key from the environment, else from ``field.key`` in the state folder (made)."""
+    """The key from the environment, else of ``field.key`` in the state folder (made if absent).
+
+    Raises:
+        LedgerError: The file is no key of ours.
+    """
     if given := os.environ.get(FIELD_KEY_VARIABLE):
         return given.encode()
     file = state_folder / "field.key"
+    if not file.exists():
+        _make(file)
     try:
-        return bytes.fromhex(file.read_text().strip())
-    except FileNotFoundError:
-        state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(_BYTES))
-        return bytes.fromhex(file.read_text().strip())
+        key = bytes.fromhex(file.read_text(encoding="ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != _BYTES:
+        raise LedgerError(
+            f"{file} is damaged: it does not hold a key.",
+            "Put back its copy, or delete it: then changed fields of what was sent before can't be"
+            " named, nothing else.",
+        )
+    return key
+
+
+def _make(file: Path) -> None:
+    """The file appears whole, readable by its owner only; of two makers at once the first wins."""
+    private_folder(file.parent)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".field-key-") as aside:
+        aside.write(secrets.token_hex(_BYTES))
+        aside.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(aside.name, file)

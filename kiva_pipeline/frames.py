@@ -95,7 +95,11 @@ class FrameSpool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        except BaseException:
+            self.path.unlink(missing_ok=True)
+            raise
         if kind is not None:
             self.path.unlink(missing_ok=True)
 
@@ -114,8 +118,15 @@ def write_frame(frame: pd.DataFrame, path: Path) -> StoredFrame:
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder that only its owner may enter, unless it is there; return it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make a folder that only its owner may enter, and its parents; one that is there stays.
+
+    Returns:
+        The folder.
+    """
+    if not folder.is_dir():
+        # `parents=True` would make the parents with whatever mode the shell's umask leaves.
+        private_folder(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
     return folder
 
 

@@ -1,6 +1,7 @@
 """Exact money: int64 minor units in frames, exact decimal digits on the wire, never a float."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 # ISO 4217 minor units that differ from 2, for currencies of Kiva's partners and their neighbours.
 # The loan's own number of digits in the MIS wins; this is for amounts that come without one.
@@ -10,17 +11,30 @@ ISO_DIGITS = {
     "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
 }  # fmt: skip
 
+_PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+# An amount with more digits than this is refused instead of rounded.
+_EXACTLY = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
+_LIMIT = 2**63
+
 
 def to_minor(amount: str | int | Decimal, digits: int) -> int | None:
-    """Exact minor units of a decimal amount, or None if it isn't one or has more digits than that.
+    """Exact minor units of a decimal amount.
 
     Trailing zeros beyond the digits are fine (``"3500.000000"`` at 2 digits is 350000).
+
+    Returns:
+        None if it isn't a plain decimal number, has more digits than that, or is more than an
+        int64 holds.
     """
+    text = str(amount).strip()
+    # Decimal also reads digits of other scripts and underscores, which no MIS means as an amount.
+    if not _PLAIN.fullmatch(text):
+        return None
     try:
-        scaled = Decimal(str(amount).strip()).scaleb(digits)
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        scaled = Decimal(text).scaleb(digits, _EXACTLY)
+        if abs(scaled) >= _LIMIT or scaled != scaled.to_integral_value():
             return None
-    except InvalidOperation:
+    except ArithmeticError:
         return None
     return int(scaled)
 

@@ -32,7 +32,7 @@ class Month:
         Raises:
             SettingsError: The text is not a month.
         """
-        match = re.fullmatch(r"(\d{4})-(\d{2})", text.strip())
+        match = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text.strip())
         if not match or not 1 <= int(match[2]) <= 12 or int(match[1]) < 1900:
             raise SettingsError(
                 f"“{text}” is not a month.", "Write it as YYYY-MM, such as 2026-10."

@@ -8,7 +8,6 @@ joined only to rows that failed. That keeps 20 % bad rows nearly as cheap as non
 What must not break: a value that failed (a name, a text, an amount) never enters a message.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +17,13 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
+from pandera.config import ValidationDepth, get_config_context
 from pandera.errors import SchemaError, SchemaErrors
 
 from kiva_pipeline.errors import PipelineError, SettingsError
 
 Bits = NDArray[np.int64]
+_DEPTHS = {None, ValidationDepth.SCHEMA_AND_DATA}
 
 
 class Severity(StrEnum):
@@ -115,7 +116,8 @@ class Rulebook:
         if frame.empty:
             return bits
         try:
-            self.schema.validate(frame, lazy=True)
+            # Pandera aligns masks by the index: rows are told apart by their place alone.
+            self.schema.validate(frame.reset_index(drop=True), lazy=True)
         except SchemaErrors as errors:
             for error in errors.schema_errors:
                 output = error.check_output
@@ -190,13 +192,17 @@ def _plain(holds: Callable[[pd.DataFrame], "pd.Series[bool]"]) -> Callable[..., 
 
 
 def refuse_when_validation_is_off() -> None:
-    """Stop if the environment switches pandera off: every guard would pass silently.
+    """Stop if pandera is switched off, as a whole or for data: every guard would pass silently.
 
     Raises:
-        SettingsError: ``PANDERA_VALIDATION_ENABLED`` is false.
+        SettingsError: ``PANDERA_VALIDATION_ENABLED`` is not true, ``PANDERA_VALIDATION_DEPTH``
+            leaves the rows out, or the program said so.
     """
-    if os.environ.get("PANDERA_VALIDATION_ENABLED", "True").lower() in {"false", "0"}:
-        raise SettingsError(
-            "PANDERA_VALIDATION_ENABLED switches every check of this pipeline off.",
-            "Remove it from the environment: nothing is sent unvalidated.",
-        )
+    config = get_config_context()  # what pandera itself made of the environment
+    if config.validation_enabled and config.validation_depth in _DEPTHS:
+        return
+    raise SettingsError(
+        "Pandera's validation is switched off (PANDERA_VALIDATION_ENABLED or"
+        " PANDERA_VALIDATION_DEPTH), and with it every check of this pipeline.",
+        "Remove them from the environment: nothing is sent unvalidated.",
+    )

@@ -5,21 +5,18 @@ What must not break: the choices that invert or misplace every figure when wrong
 default, and no secret is ever read from the file or shown by a ``repr``.
 """
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -29,7 +26,9 @@ from pydantic import (
 
 from kiva_pipeline.clock import Clock
 from kiva_pipeline.errors import SettingsError
-from kiva_pipeline.periods import Month, ReportingCalendar
+from kiva_pipeline.periods import ReportingCalendar
+from kiva_pipeline.settings_fields import Id, MonthText, PasswordlessAddress, WebAddress
+from kiva_pipeline.settings_file import explain, read_mapping
 
 SETTINGS_VARIABLE = "KIVA_PIPELINE_SETTINGS"
 CLIENT_ID_VARIABLE = "KIVA_CLIENT_ID"
@@ -73,21 +72,6 @@ PRESETS = {
 }
 
 
-def _text(value: object) -> object:
-    # YAML reads `145` as a number and `0042` as another one: ids must be quoted on purpose.
-    if isinstance(value, int) and not isinstance(value, bool):
-        msg = f'a text in quotes: write "{value}"'
-        raise ValueError(msg)  # noqa: TRY004  pydantic collects ValueErrors only
-    return value
-
-
-def _month(value: object) -> object:
-    return Month.parse(value) if isinstance(value, str) else value
-
-
-Id = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -102,12 +86,12 @@ class Partner(_Section):
 class Api(_Section):
     """How to reach Kiva; what is left out comes from the environment's preset."""
 
-    auth_url: str | None = None
+    auth_url: WebAddress | None = None
     audience: str | None = None
-    base_url: str | None = None
+    base_url: WebAddress | None = None
     connect_timeout_seconds: float = Field(10.0, gt=0, le=120)
     read_timeout_seconds: float = Field(60.0, gt=0, le=600)
-    proxy: str | None = None
+    proxy: PasswordlessAddress | None = None
     ca_bundle: Path | None = None
     page_size: int = Field(300, ge=1, le=300)
     max_in_flight: int = Field(4, ge=1, le=32)
@@ -118,7 +102,7 @@ class Calendar(_Section):
     """The partner's clock and Kiva's reporting days."""
 
     timezone: str
-    first_month: Annotated[Month, BeforeValidator(_month)]
+    first_month: MonthText
     opens: int = Field(2, ge=1, le=28)
     reporting_day: int = Field(15, ge=1, le=28)
     practice_today: date | None = None
@@ -205,7 +189,7 @@ class State(_Section):
     """Where the ledger and the frames live; both hold personal data."""
 
     folder: Path = Path(".kiva_pipeline")
-    ledger_url: str | None = None
+    ledger_url: PasswordlessAddress | None = None
     wait_for_lock_seconds: float = Field(120.0, ge=0, le=3600)
 
 
@@ -227,22 +211,12 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _right_kiva(self) -> "Settings":
         if self.calendar.practice_today and self.environment is not Environment.SANDBOX:
-            msg = "calendar.practice_today only with environment: sandbox"
+            msg = "calendar.practice_today is for environment: sandbox only; remove it"
             raise ValueError(msg)
-        host = urlsplit(self.hosts.base_url).hostname or ""
-        loopback = host in {"127.0.0.1", "localhost", "::1"}
-        if (self.environment is Environment.SANDBOX) != loopback:
-            msg = (
-                f"environment: {self.environment} with a host that belongs to it"
-                f" (api.base_url points at “{host}”; the sandbox is on this machine, Kiva is not)"
-            )
-            raise ValueError(msg)
-        looks_staging = "stag" in host
-        if (self.environment is Environment.PRODUCTION and looks_staging) or (
-            self.environment is Environment.STAGING and host == "partner-api.k1.kiva.org"
-        ):
-            msg = f"environment: {self.environment} with its own host, not “{host}”"
-            raise ValueError(msg)
+        for key, url in (("auth_url", self.hosts.auth_url), ("base_url", self.hosts.base_url)):
+            if wrong := _wrong_host(self.environment, url):
+                msg = f"api.{key} does not belong to environment: {self.environment}: {wrong}"
+                raise ValueError(msg)
         return self
 
     @property
@@ -269,6 +243,25 @@ class Settings(_Section):
     def ledger_url(self) -> str:
         """SQLAlchemy's URL of the ledger."""
         return self.state.ledger_url or f"sqlite+pysqlite:///{self.state.folder / 'ledger.sqlite'}"
+
+
+def _wrong_host(environment: Environment, url: str) -> str:
+    """Why an address can't be one of this environment's, or nothing."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    loopback = host in {"127.0.0.1", "localhost", "::1"}
+    if environment is Environment.SANDBOX:
+        return "" if loopback else f"the sandbox is on this machine, “{host}” is not"
+    if loopback:
+        return f"Kiva is not on this machine, and “{host}” is"
+    if parts.scheme != "https":
+        return "it would carry the secret unencrypted; write https"
+    other = {Environment.STAGING: Environment.PRODUCTION,
+             Environment.PRODUCTION: Environment.STAGING}[environment]  # fmt: skip
+    of_other = {urlsplit(address).hostname for address in
+                (PRESETS[other].auth_url, PRESETS[other].base_url)}  # fmt: skip
+    looks_staging = environment is Environment.PRODUCTION and "stag" in host
+    return f"“{host}” is {other}'s" if host in of_other or looks_staging else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,39 +311,18 @@ def load_settings(path: Path | str) -> Settings:
         SettingsError: The file can't be read, or a key is missing, unknown or wrong: the message
             names the file, each key, what was expected and the fix.
     """
-    file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise SettingsError(
-            f"There is no settings file {file}.",
-            f"Point --settings or {SETTINGS_VARIABLE} at your partner.yaml,"
-            " or run `kiva-pipeline demo` to get a practice one.",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{file} can't be read ({type(error).__name__}).",
-            "It must be a UTF-8 text file that this account may read.",
-        ) from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(
-            f"{file}{where}: not readable as YAML ({getattr(error, 'problem', None) or 'syntax'}).",
-            "Check the indentation, the quotes and the colons there.",
-        ) from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{file}: expected keys and values.", "See the README for an example.")
-    return parse_settings(content, file)
+    how = (
+        f"Point --settings or {SETTINGS_VARIABLE} at your partner.yaml,"
+        " or run `kiva-pipeline demo` to get a practice one."
+    )
+    return parse_settings(read_mapping(Path(path), how_to_get_one=how), Path(path))
 
 
 def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
     """Validate settings that were read from ``file``; relative paths are taken from its folder.
 
     Raises:
-        SettingsError: As ``load_settings``.
+        SettingsError: As ``load_settings``; all problems at once.
     """
     version = content.get("version")
     if isinstance(version, int) and version > SETTINGS_VERSION:
@@ -361,25 +333,19 @@ def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [explain(problem, Settings, _WHY_NO_DEFAULT) for problem in error.errors()]
         message = f"{file}: " + (
-            lines[0] if len(lines) == 1 else "\n  - ".join([f"{len(lines)} keys", *lines])
+            lines[0] if len(lines) == 1 else "\n  - ".join([f"{len(lines)} problems", *lines])
         )
         raise SettingsError(message) from None
     folder = file.resolve().parent
+    state, source, api = settings.state, settings.source, settings.api
+    bundle = api.ca_bundle and folder / api.ca_bundle.expanduser()
     return settings.model_copy(
         update={
-            "state": settings.state.model_copy(
-                update={"folder": folder / settings.state.folder.expanduser()}
-            ),
-            "source": settings.source.model_copy(
-                update={"path": folder / settings.source.path.expanduser()}
-            ),
-            "api": settings.api.model_copy(
-                update={
-                    "ca_bundle": folder / settings.api.ca_bundle if settings.api.ca_bundle else None
-                }
-            ),
+            "state": state.model_copy(update={"folder": folder / state.folder.expanduser()}),
+            "source": source.model_copy(update={"path": folder / source.path.expanduser()}),
+            "api": api.model_copy(update={"ca_bundle": bundle}),
         }
     )
 
@@ -393,27 +359,7 @@ _WHY_NO_DEFAULT = {
     " never leave: {kind: column | prefix | type, value: …}",
     "environment": "write sandbox, staging or production on purpose",
 }
-
-
-def _explain(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
-    kind, expected = problem["type"], problem["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        why = _WHY_NO_DEFAULT.get(key, "this key has no default")
-        return f"{key} is missing: {why}."
-    if kind == "extra_forbidden":
-        near = _near(problem["loc"])
-        return f"{key} is not a key I know" + (f"; did you mean {near}?" if near else ".")
-    return f"{key}: expected {expected[0].lower()}{expected[1:]}."
-
-
-def _near(location: tuple[int | str, ...]) -> str | None:
-    model: type[BaseModel] | None = Settings
-    for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation if model else None
-        options = [annotation, *get_args(annotation)]
-        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if model is None:
-            return None
-    close = difflib.get_close_matches(str(location[-1]), model.model_fields if model else [], 1)
-    return close[0] if close else None
+_WHY_NO_DEFAULT["repayments"] = (
+    "it needs amount and column_format: " + _WHY_NO_DEFAULT["repayments.amount"]
+)
+_WHY_NO_DEFAULT["journals"] = "it needs mark: " + _WHY_NO_DEFAULT["journals.mark"]

@@ -1,0 +1,53 @@
+"""Kinds of values in a settings file: ids, months and addresses, each with what it expects.
+
+What must not break: no message repeats a value, which may hold a password.
+"""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from kiva_pipeline.errors import SettingsError
+from kiva_pipeline.periods import Month
+
+
+def _text(value: object) -> object:
+    # YAML reads `145` as a number and `0042` as another one (34): the file's own spelling is lost.
+    if isinstance(value, int | float):
+        msg = 'a text in quotes, such as "145": without them YAML takes an id for a number'
+        raise ValueError(msg)  # noqa: TRY004  pydantic collects ValueErrors only
+    return value
+
+
+def _month(value: object) -> Month:
+    try:
+        return Month.parse(value if isinstance(value, str) else "")
+    except SettingsError:
+        msg = "a month as YYYY-MM, such as 2026-10"
+        raise ValueError(msg) from None
+
+
+def _is_web_address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = False
+    if not usable:
+        msg = "a web address such as https://partner-api.k1.kiva.org"
+        raise ValueError(msg)
+    return url
+
+
+def _has_no_password(url: str) -> str:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        msg = "an address without a user and a password: the file holds no secrets"
+        raise ValueError(msg)
+    return url
+
+
+Id = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+MonthText = Annotated[Month, BeforeValidator(_month)]
+PasswordlessAddress = Annotated[str, AfterValidator(_has_no_password)]
+WebAddress = Annotated[str, AfterValidator(_has_no_password), AfterValidator(_is_web_address)]
