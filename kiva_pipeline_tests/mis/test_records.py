@@ -198,7 +198,7 @@ def test_two_balances_of_one_loan_are_both_marked() -> None:
 @pytest.mark.parametrize(
     "day",
     ["2026-10-06", " 2026-10-06 ", "2026-10-06 23:59:59", "2026-10-06T23:59:59.123456",
-     "2026-10-06T23:59:59+02:00", date(2026, 10, 6), datetime(2026, 10, 6, 23, 59),  # noqa: DTZ001
+     "2026-10-06T23:59:59+02:00", date(2026, 10, 6), datetime(2026, 10, 6, 23, 59),
      datetime(2026, 10, 6, 1, tzinfo=UTC), pd.Timestamp("2026-10-06"), np.datetime64("2026-10-06")],
 )  # fmt: skip
 def test_a_day_is_read_from_what_databases_give(day: Any) -> None:
