@@ -79,7 +79,7 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_an_exception_leaves_neither_a_spool_nor_half_a_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="boom"), FrameSpool(tmp_path, EMPTY) as spool:
+    with pytest.raises(RuntimeError, match="boom"), FrameSpool(tmp_path, EMPTY) as spool:  # noqa: PT012
         spool.append(rows(0, 10))
         raise RuntimeError("boom")
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ def test_a_chunk_of_the_wrong_shape_leaves_nothing_behind(tmp_path: Path) -> Non
 def test_a_failed_write_leaves_the_last_good_file(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     write_frame(rows(0, 3), file)
-    with pytest.raises(Exception, match="mixed|Expected|Conversion|convert"):
+    with pytest.raises(Exception, match=r"mixed|Expected|Conversion|convert"):
         write_frame(pd.DataFrame({"x": pd.Series(["a", 1, object()], dtype=object)}), file)
     pd.testing.assert_frame_equal(StoredFrame(file).read(), rows(0, 3))
     assert list(tmp_path.iterdir()) == [file]

@@ -119,7 +119,7 @@ def _show(partner: "DemoPartner", story: "Story", seconds: float) -> None:
         ((c.stream, c.id, words(c.before) or "—", "sent" if c.now == _SENT else words(c.now), c.why)
          for c in story.changes),
     )  # fmt: skip
-    say(f"   {counted(story.third.posts, 'POST')} this time. Sent twice, by the sandbox's own count:"
+    say(f"   {counted(story.third.posts, 'POST')} this time. Sent twice, by the sandbox's count:"
         f" {len(story.duplicates)}.")  # fmt: skip
     if not story.proven:
         say("\nThis is not what the demo should show. Please report it.", style="bold")
@@ -160,8 +160,10 @@ def _show_next(folder: Path) -> None:
     say("\nLook at it in Dagster, in two terminals:", style="bold")
     for command in (
         f"{own} sandbox --folder {_path(folder)}",
-        f"DAGSTER_HOME={_path(home)} KIVA_PIPELINE_SETTINGS={_path(file)}"
-        f" {_command('dagster')} dev -m kiva_pipeline.definitions",
+        (
+            f"DAGSTER_HOME={_path(home)} KIVA_PIPELINE_SETTINGS={_path(file)}"
+            f" {_command('dagster')} dev -m kiva_pipeline.definitions"
+        ),
     ):
         typer.echo(f"   {command}")
     typer.echo("   then open http://127.0.0.1:3000")
