@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kiva_pipeline.money import to_decimal, to_digits, to_minor
 
-MINOR = st.integers(-(2**63), 2**63 - 1)
+MINOR = st.integers(-(2**63) + 1, 2**63 - 1)
 DIGITS = st.integers(0, 4)
 
 
