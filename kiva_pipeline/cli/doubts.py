@@ -85,4 +85,4 @@ def _show(found: list[dict[str, Any]]) -> None:
         say(f"{row['stream']} {row['month']}  {row['id']}  ({words(row['state'])})")
         say(f"  asked   {row['asked_at']} UTC, {answer} {row['cause']}".rstrip())
         say(f"  request {row['request_id']} (X-Request-ID)")
-        say(f"  look    {row['look_for']}\n")
+        say(f"  look    {row['look_for']}\n", hang=len("  look    "))

@@ -5,9 +5,12 @@ nor pandas, so that they answer at once; and no traceback is shown unless it is 
 an exception of a library may quote a value.
 """
 
+import errno
+import inspect
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
@@ -18,6 +21,7 @@ from kiva_pipeline.cli.doubts import doubts
 from kiva_pipeline.cli.plan import plan
 from kiva_pipeline.cli.run import run
 from kiva_pipeline.cli.sandbox import sandbox
+from kiva_pipeline.cli.show import plain
 from kiva_pipeline.cli.status import status
 from kiva_pipeline.cli.trace import trace
 from kiva_pipeline.cli.worklist import worklist
@@ -36,9 +40,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(installed_version("kiva-pipeline"))
+        raise typer.Exit
+
+
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+        ),
+    ] = False,
     debug: Annotated[
         bool,
         typer.Option("--debug", envvar=DEBUG_VARIABLE, help="Show the traceback of an error."),
@@ -54,20 +68,24 @@ def _root(
 
     \b
     Exit codes:
-      0    done, and nothing waits for a person
+      0    done; for `plan`, `run` and `doubts`: and nothing waits for a person
       10   done, but rows wait for a person: see `worklist` and `doubts`
       1    something failed     2  settings or arguments   3  the MIS
       4    Kiva's API           5  the ledger              6  another sender is at work
       7    not allowed now      130  stopped by Ctrl-C
     """
     del debug  # read in `command_line`, which outlives the command
-    if version:
-        typer.echo(installed_version("kiva-pipeline"))
-        raise typer.Exit
 
 
+def _help(command: Callable[..., None]) -> str:
+    # Docstrings are raw, so that a linter lets `\\b` be; typer wants the character itself before
+    # lines that are not to be filled up.
+    return (inspect.getdoc(command) or "").replace("\\b\n", "\b\n")
+
+
+app.callback(help=_help(_root))(_root)
 for _command in (demo, plan, run, status, trace, doubts, worklist, sandbox):
-    app.command()(_command)
+    app.command(help=_help(_command), short_help=_help(_command).partition("\n\n")[0])(_command)
 
 
 def command_line(arguments: Sequence[str]) -> int:
@@ -86,6 +104,16 @@ def command_line(arguments: Sequence[str]) -> int:
         if error.fix:
             typer.echo(error.fix, err=True)
         return error.exit_code
+    except OSError as error:
+        if _debugging(arguments) or error.errno == errno.EPIPE:
+            raise
+        what = plain(str(error.filename)) if error.filename else "A file"
+        typer.echo(
+            f"Error: {what} can't be read or written ({error.strerror or type(error).__name__}).\n"
+            "Check the path, the space on the disk, and who may write there.",
+            err=True,
+        )
+        return 1
     except Exception as error:
         if _debugging(arguments):
             raise
@@ -100,6 +128,9 @@ def command_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name in another script must not stop a command
+            stream.reconfigure(errors="replace")
     sys.exit(command_line(sys.argv[1:]))
 
 

@@ -25,7 +25,7 @@ def status(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
     with partner_ledger(partner) as ledger:
         known = _of_ledger(ledger, asked) if ledger else _NOTHING
     told = {"partner": partner.partner.id, "environment": partner.environment.value}
-    told |= _calendar(partner) | known
+    told |= {"month": asked} | _calendar(partner) | known
     if as_json:
         print_json(told)
     else:
@@ -91,6 +91,9 @@ def _show(told: dict[str, Any]) -> None:
         return
     if told["doubts"]:
         say(f"In doubt: {told['doubts']:,} — `kiva-pipeline doubts` lists them.", style="bold")
+    if not told["rows"]:
+        say("The ledger has no rows" + (f" of {told['month']}." if told["month"] else "."))
+        return
     say()
     print_table(
         ["stream", "month", "state", "rows"],
@@ -104,5 +107,3 @@ def _show(told: dict[str, Any]) -> None:
          for r in told["requests"]),
         numbers=["requests"],
     )  # fmt: skip
-    if not told["rows"]:
-        say("The ledger has no rows" + (" of that month." if told["requests"] == [] else "."))

@@ -7,7 +7,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, MonthText, SettingsFile
 from kiva_pipeline.cli.partner import one_month, partner_ledger, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, print_table, say, tell, words
+from kiva_pipeline.cli.show import counted, print_json, print_table, say, sentence, tell, words
 
 
 def worklist(
@@ -37,8 +37,9 @@ def worklist(
         print_json({"worklist": lines})
     elif not csv:
         print_table(
-            ["stream", "id", "state", "what to do", "by"],
-            ((line["stream"], line["id"], words(line["state"]),
-              f"{line['to_do']} {line['detail']}".strip(), line["by"]) for line in lines),
+            ["stream", "id", "state", "by", "what to do"],
+            ((line["stream"], line["id"], words(line["state"]), line["by"],
+              sentence(line["to_do"], line["detail"])) for line in lines),
+            texts=["what to do"],
         )  # fmt: skip
         say(f"{counted(len(lines), 'thing')} to do." if lines else "Nothing to do.")

@@ -27,7 +27,7 @@ def reasons_in_words(code: str, reasons: str) -> Iterator[dict[str, str]]:
             "code": reason["code"],
             "field": reason["field"],
             "sentence": reason["sentence"],
-            "detail": " ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
+            "detail": ": ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
         }
     if not told:
         yield {"code": code, "field": "", "sentence": SENTENCES.get(code, code), "detail": ""}

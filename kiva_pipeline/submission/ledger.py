@@ -55,11 +55,7 @@ class Ledger:
             opened._belong()
         except sa.exc.DBAPIError as error:
             engine.dispose()
-            raise LedgerError(
-                f"The ledger {target.render_as_string(hide_password=True)} can't be opened"
-                f" ({type(error.orig).__name__}).",
-                "Check state.folder or state.ledger_url, the disk, and who may write there.",
-            ) from None
+            raise _not_opened(target, error) from None
         except LedgerError:
             engine.dispose()
             raise
@@ -120,9 +116,13 @@ class Ledger:
 
 
 def ledger_exists(url: str) -> bool:
-    """Whether a ledger was born there; a database server's is only known by opening it."""
+    """Whether a ledger was born there; a database server's is only known by opening it.
+
+    An empty file is one that was about to be born, or was lost: not one that knows anything.
+    """
     target = make_url(url)
-    return target.get_backend_name() != "sqlite" or Path(target.database or "").is_file()
+    file = Path(target.database or "")
+    return target.get_backend_name() != "sqlite" or (file.exists() and file.stat().st_size > 0)
 
 
 def known_rows(
@@ -283,6 +283,21 @@ def now_text(instant: datetime | None = None) -> str:
     """An instant as the ledger writes it: ISO 8601 in UTC, always with microseconds."""
     moment = (instant or datetime.now(UTC)).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _not_opened(target: URL, error: sa.exc.DBAPIError) -> LedgerError:
+    embedded = target.get_backend_name() == "sqlite"
+    name = target.database if embedded else target.render_as_string(hide_password=True)
+    if embedded and type(error.orig).__name__ == "DatabaseError":
+        return LedgerError(
+            f"The ledger {name} is damaged or is no ledger.",
+            "Nothing was sent. Put its backup back; never begin with an empty one, for it does not"
+            " know what was sent.",
+        )
+    return LedgerError(
+        f"The ledger {name} can't be opened ({type(error.orig).__name__}).",
+        "Check state.folder or state.ledger_url, the disk, and who may write there.",
+    )
 
 
 def _target(url: str) -> tuple[URL, Engine]:
