@@ -81,6 +81,7 @@ def journal_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinit
         partner: PartnerResource,
         kiva: KivaResource,
         ledger: LedgerResource,
+        kiva_loans: StoredFrame,
         journal_updates: StoredFrame,
     ):
         """What became of every journal of the month; good new ones are posted, one a request.
@@ -92,7 +93,9 @@ def journal_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinit
         rows_in = int(journal_updates.read(["mis_rows"])["mis_rows"].sum())
         yield from send_month(
             context,
-            journal_submission(month_of(context), journal_updates, partner.settings),
+            journal_submission(
+                month_of(context), journal_updates, partner.settings, kiva_loans.read
+            ),
             rows_in,
             config=config,
             partner=partner,

@@ -110,12 +110,7 @@ def loan_draft_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefi
         """
         rows_in = int(loan_drafts.read(["mis_rows"])["mis_rows"].sum())
         with mis.open() as source:
-            submission = draft_submission(
-                month_of(context),
-                loan_drafts,
-                source,
-                lambda: list(kiva.api.loans()["internal_loan_id"]),
-            )
+            submission = draft_submission(month_of(context), loan_drafts, source, kiva.api.loans)
             yield from send_month(
                 context,
                 submission,

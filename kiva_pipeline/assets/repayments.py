@@ -92,6 +92,7 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         partner: PartnerResource,
         kiva: KivaResource,
         ledger: LedgerResource,
+        kiva_loans: StoredFrame,
         repayment_report: StoredFrame,
     ):
         """What became of every figure of the month's report; new and changed ones are posted.
@@ -102,7 +103,9 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         """
         yield from send_month(
             context,
-            report_submission(month_of(context), repayment_report, partner.settings),
+            report_submission(
+                month_of(context), repayment_report, partner.settings, kiva_loans.read
+            ),
             len(repayment_report),
             config=config,
             partner=partner,

@@ -13,8 +13,9 @@ from kiva_pipeline.assets.failures import explained
 from kiva_pipeline.assets.resources import KivaResource, LedgerResource, PartnerResource
 from kiva_pipeline.errors import SenderBusyError
 from kiva_pipeline.submission.ledger_writes import Actor
+from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.states import State
-from kiva_pipeline.submission.submit import Submission, SubmitOptions, SubmitResult, submit
+from kiva_pipeline.submission.submit import SubmitOptions, SubmitResult, submit
 
 POOL = "kiva_api"  # one sender at a time is polite to Kiva; the ledger's lock is the safety
 

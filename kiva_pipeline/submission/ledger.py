@@ -5,6 +5,7 @@ environment for ever, it is durable before a request leaves, and only ``ledger_w
 """
 
 import contextlib
+import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,6 +109,7 @@ class Ledger:
                             environment=self.environment,
                             partner_id=self.partner_id,
                             born_at=now_text(),
+                            ledger_id=str(uuid.uuid4()),
                         )
                     )
                     return
