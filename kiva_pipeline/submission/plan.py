@@ -98,6 +98,8 @@ def plan_creates(
     in_mis, good = m["state"].notna(), m["state"] == "good"
     sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    # What was in an adopted draft is not known, so it is never called changed.
+    adopted = sent & (m["sent_hash"] == "")
     uncertain = m["open_state"] == State.UNCERTAIN.value
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
@@ -119,6 +121,7 @@ def plan_creates(
         (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
         (~in_mis, State.WITHDRAWN, "gone", NOTHING),
         (same, State.UNCHANGED, "same", None),
+        (adopted, State.ALREADY_AT_KIVA, "adopted", NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),

@@ -49,6 +49,7 @@ SENTENCES = {
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
     " Nothing is sent. Check that it is the same loan.",
+    "adopted": "Kiva had it before this ledger began to post. Nothing is sent.",
     "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
     " Amend or delete it by hand in PA2.",
     "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
