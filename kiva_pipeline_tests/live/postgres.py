@@ -51,13 +51,14 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def database(self, *, like: str = "template0") -> Iterator[str]:
-        """The name of an empty database, dropped at the end whoever is connected to it."""
+        """The name of an empty database; on a server that was given it is dropped at the end."""
         name = f"kiva_test_{os.getpid()}_{next(_numbers)}"
         self.do(f'CREATE DATABASE "{name}" ENCODING UTF8 TEMPLATE "{like}"')
         try:
             yield name
         finally:
-            self.do(f'DROP DATABASE "{name}" WITH (FORCE)')
+            if not self.own:  # ours goes as a whole, which is quicker
+                self.do(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def do(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """As the administrator, outside of any transaction."""
