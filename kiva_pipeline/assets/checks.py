@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from kiva_pipeline.reporting.words import words
 from kiva_pipeline.submission.decisions import Tally
 from kiva_pipeline.submission.states import State
 
@@ -19,6 +20,8 @@ EVERY_ROW_DECIDED = "every_row_has_a_decision"
 NOTHING_UNCERTAIN = "nothing_uncertain"
 NOTHING_LEFT = "nothing_left_to_send"
 EVERY_EXPECTED = "every_expected_loan_has_a_row"
+
+_RULES_TOLD = 5
 
 
 def spec(
@@ -33,12 +36,15 @@ def spec(
 def rules_result(name: str, counts: Mapping[str, int]) -> dg.AssetCheckResult:
     """Passed when no rule is broken; the metadata counts each rule that is, never a value."""
     broken = {code: rows for code, rows in counts.items() if rows}
+    often = sorted(broken, key=lambda code: (-broken[code], code))
+    told = ", ".join(f"{words(code)} ({broken[code]:,})" for code in often[:_RULES_TOLD])
+    more = len(often) - _RULES_TOLD
     return dg.AssetCheckResult(
         check_name=name,
         passed=not broken,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(f"{code}: {rows}" for code, rows in broken.items()) or "all kept",
-        metadata={"rules broken": len(broken), **counts},
+        description=f"{told}{f' and {more} more rules' if more > 0 else ''}" or "All rules kept.",
+        metadata={"rules broken": len(broken), **{code: broken[code] for code in often}},
     )
 
 
@@ -53,6 +59,20 @@ def equal_result(name: str, what: str, got: int, expected: int) -> dg.AssetCheck
     )
 
 
+def nothing_left_result(waiting: int) -> dg.AssetCheckResult:
+    """Passed when no row of the month waits to be sent or is in doubt."""
+    return dg.AssetCheckResult(
+        check_name=NOTHING_LEFT,
+        passed=waiting == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{waiting:,} rows are planned, deferred or in doubt. Another run sends what"
+        " may go; `kiva-pipeline doubts` lists what waits for a person."
+        if waiting
+        else "Nothing waits.",
+        metadata={"rows that wait": waiting},
+    )
+
+
 def certain_result(tally: Tally) -> dg.AssetCheckResult:
     """Passed when Kiva's answer is known for every row."""
     doubts = tally.rows.get(State.UNCERTAIN.value, 0)
@@ -60,8 +80,8 @@ def certain_result(tally: Tally) -> dg.AssetCheckResult:
         check_name=NOTHING_UNCERTAIN,
         passed=doubts == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{doubts} without a known outcome: `kiva-pipeline doubts` lists them"
+        description=f"{doubts:,} without a known outcome: `kiva-pipeline doubts` lists them."
         if doubts
-        else "every outcome is known",
+        else "Every outcome is known.",
         metadata={"doubts": doubts},
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 from upath import UPath
 
 from kiva_pipeline.frames import StoredFrame, private_folder, write_frame
@@ -44,7 +45,9 @@ class ParquetFrames(dg.UPathIOManager):
 class FrameStore(dg.ConfigurableIOManagerFactory[ParquetFrames]):
     """Where the frames live; the folder holds personal data and is made with mode 0700."""
 
-    folder: str
+    folder: str = Field(
+        description="Holds a folder an asset, with a Parquet file a month; mode 0700."
+    )
 
     def create_io_manager(self, context: dg.InitResourceContext) -> ParquetFrames:
         """The I/O manager over the folder."""
