@@ -21,9 +21,9 @@ LOAN_DRAFTS_JOB, REPAYMENTS_JOB = "loan_drafts_of_a_month", "repayments_of_a_mon
 JOURNALS_JOB, MONTH_JOB = "journals_of_a_month", "whole_month"
 
 
-def jobs(months: dg.PartitionsDefinition) -> list[Any]:
-    """The four jobs on these partitions."""
-    made = {
+def jobs() -> list[Any]:
+    """The four jobs; their months are those of their assets."""
+    made: dict[str, tuple[list[str] | dg.AssetSelection, list[str], str]] = {
         LOAN_DRAFTS_JOB: (
             [*_TO_DRAFTS, _DRAFTS],
             [_DRAFTS],
@@ -40,7 +40,7 @@ def jobs(months: dg.PartitionsDefinition) -> list[Any]:
             "Journals of a month: notes marked for Kiva, each posted once.",
         ),
         MONTH_JOB: (
-            "*",
+            dg.AssetSelection.all(),
             [_DRAFTS, _REPORT, _JOURNALS],
             (
                 "A month through all streams, then its reconciliation and worklist. Run it again"
@@ -53,7 +53,6 @@ def jobs(months: dg.PartitionsDefinition) -> list[Any]:
             name,
             selection=selection,
             description=description,
-            partitions_def=months,
             executor_def=dg.in_process_executor,
             config={"ops": dict.fromkeys(senders, _AS_USUAL)},
         )
