@@ -21,12 +21,15 @@ class ParquetFrames(dg.UPathIOManager):
 
     extension = ".parquet"
 
+    def make_directory(self, path: UPath) -> None:
+        """Make a folder, called before each write; only its owner may enter it."""
+        private_folder(Path(str(path)))
+
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ANN401
         """Write the frame whole, aside and then into place."""
         if obj is None:
             return
         place = Path(str(path))
-        private_folder(place.parent)
         if isinstance(obj, pd.DataFrame):
             write_frame(obj, place)
         elif isinstance(obj, StoredFrame):
