@@ -65,6 +65,7 @@ def submitted(result: SubmitResult, *, dry_run: bool) -> dict[str, Any]:
 def _summary(result: SubmitResult, *, dry_run: bool) -> str:
     money = money_by_decision(result.tally)
     head = "Dry run: nothing was sent.\n\n" if dry_run else ""
+    head += "".join(f"**A run would send nothing now.** {why}\n\n" for why in result.objections)
     lines = [
         f"| {decision} | {reason} | {rows:,} |"
         for (decision, reason), rows in sorted(result.tally.reasons.items())
