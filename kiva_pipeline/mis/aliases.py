@@ -39,8 +39,8 @@ def load_aliases(file: Path) -> IdAliases:
     """Read and check an alias file.
 
     Raises:
-        SettingsError: It can't be read, lacks a column, or has lines where an id points in a circle,
-            along a chain, or twice; all such lines are told.
+        SettingsError: It can't be read, lacks a column, or has lines where an id points in a
+            circle, along a chain, or twice; all such lines are told.
     """
     rows = [
         (line, row["kiva_id"], row["mis_id"])
