@@ -102,6 +102,7 @@ def _summary(result: SubmitResult, *, nothing_sent: bool) -> str:
     stopped = result.summary.stopped
     heads = [
         "**Nothing was sent: this is what would be.**" if nothing_sent else "",
+        *(f"**A run would send nothing now.** {why}" for why in result.objections),
         f"**Stopped early: {stopped}.**" if stopped else "",
         "" if reasons else "There is nothing in this month.",
     ]
