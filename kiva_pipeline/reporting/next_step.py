@@ -65,7 +65,7 @@ def commands(row: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def commands_of_state(kind: str, month: str, state: str) -> str:
+def command_of_state(kind: str, month: str, state: str) -> str:
     """The command that shows the rows of a state, or sends them; "" where nobody has to act."""
     stream = STREAM_OPTIONS[kind]
     if state in {State.UNCERTAIN, State.IN_FLIGHT}:

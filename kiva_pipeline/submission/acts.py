@@ -5,6 +5,7 @@ waits for the sender lock: a sender that is at work reads them before its next b
 Acts on single rows are in ``resolve``, ``retry`` and ``approve``.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -274,6 +275,17 @@ def acts_of_persons(connection: Connection, *, newest: int) -> Rows:
         )
         .order_by(e.id.desc())
         .limit(newest)
+    ).all()
+
+
+def acts_on_months(connection: Connection, months: Collection[str]) -> Rows:
+    """``id, at, action, who, why`` of what persons did to the reports of these months."""
+    e = event.c
+    actions = [f"{word} {month}" for word in (CLOSED, REOPENED, EXTENDED) for month in months]
+    return connection.execute(
+        sa.select(e.id, e.at, e.action, e.who, e.why)
+        .where(e.submission_id.is_(None), e.action.in_(actions))
+        .order_by(e.id)
     ).all()
 
 
