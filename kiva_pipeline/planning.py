@@ -36,7 +36,8 @@ from kiva_pipeline.streams import (
 )
 from kiva_pipeline.submission.ledger import Ledger, ledger_exists
 from kiva_pipeline.submission.ledger_writes import Actor
-from kiva_pipeline.submission.submit import Submission, SubmitOptions, submit
+from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.submit import SubmitOptions, submit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class PlannedStream:
         decisions: ``DECISION_COLUMNS``; what would be sent is ``planned``.
         rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
         digest: Of this stream's plan.
+        objections: Why a run would send nothing now.
     """
 
     kind: PostKind
     decisions: pd.DataFrame
     rows_in: int
     digest: str
+    objections: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,9 @@ def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStre
         spool_folder=tools.folder,
         options=SubmitOptions(dry_run=True),
     )
-    return PlannedStream(submission.kind, result.decisions.read(), rows_in, result.digest)
+    return PlannedStream(
+        submission.kind, result.decisions.read(), rows_in, result.digest, result.objections
+    )
 
 
 def _drafts(tools: _Tools) -> tuple[Submission, int]:
@@ -146,8 +151,7 @@ def _drafts(tools: _Tools) -> tuple[Submission, int]:
         field_key=field_key_for_looking(settings.state.folder),
     )
     rows = _stored(tools, "drafts", judged.rows)
-    known = list(tools.kiva_loans["internal_loan_id"])
-    return draft_submission(month, rows, source, lambda: known), rows_in
+    return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in
 
 
 def _report(tools: _Tools) -> tuple[Submission, int]:
@@ -160,7 +164,8 @@ def _report(tools: _Tools) -> tuple[Submission, int]:
     with FrameSpool(tools.folder, records.empty_frame(REPORT_COLUMNS)) as report:
         for judged in repayment_report(balances.finished, expected, settings, month):
             report.append(judged.rows)
-    return report_submission(month, report.finished, settings), len(expected)
+    submission = report_submission(month, report.finished, settings, lambda: tools.kiva_loans)
+    return submission, len(expected)
 
 
 def _journals(tools: _Tools) -> tuple[Submission, int]:
@@ -172,7 +177,8 @@ def _journals(tools: _Tools) -> tuple[Submission, int]:
         settings=settings,
         field_key=field_key_for_looking(settings.state.folder),
     )
-    return journal_submission(month, _stored(tools, "journals", judged.rows), settings), rows_in
+    rows = _stored(tools, "journals", judged.rows)
+    return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in
 
 
 def _stored(tools: _Tools, name: str, rows: pd.DataFrame) -> StoredFrame:

@@ -22,7 +22,7 @@ from kiva_pipeline.rules.repayments import build_repayment_report
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.bodies import DraftBodies, JournalBodies, RepaymentBodies
 from kiva_pipeline.submission.ledger import Ledger, draft_members
-from kiva_pipeline.submission.submit import Submission
+from kiva_pipeline.submission.month_submission import Submission
 
 # One row for each pair of a loan that Kiva expects and an MIS loan that answers for it (itself, or
 # a member of its group). `known` is false where the MIS has no such loan.
@@ -128,26 +128,29 @@ def _by_range(stored: StoredFrame) -> Callable[[str], pd.DataFrame]:
 
 
 def draft_submission(
-    month: Month, rows: StoredFrame, source: Source, kiva_loan_ids: Callable[[], list[str]]
+    month: Month, rows: StoredFrame, source: Source, kiva_loans: Callable[[], pd.DataFrame]
 ) -> Submission:
     """The loan drafts of a month, ready to be planned and sent."""
     columns = ["business_id", "payload", "photo_ref", "photo_mime", "photo_sha256"]
     frame = rows.read(columns)
     payloads = {row[0]: row[1:] for row in frame.itertuples(index=False, name=None)}
     bodies = DraftBodies(payloads, source.photo)
-    return Submission(PostKind.LOAN_DRAFT, month, rows, bodies, kiva_loan_ids)
+    return Submission(PostKind.LOAN_DRAFT, month, rows, bodies, kiva_loans)
 
 
-def report_submission(month: Month, rows: StoredFrame, settings: Settings) -> Submission:
+def report_submission(
+    month: Month, rows: StoredFrame, settings: Settings, kiva_loans: Callable[[], pd.DataFrame]
+) -> Submission:
     """The repayment report of a month, ready to be planned and sent."""
     bodies = RepaymentBodies(settings.repayments)
-    return Submission(PostKind.REPAYMENT, month, rows, bodies, list)
+    return Submission(PostKind.REPAYMENT, month, rows, bodies, kiva_loans)
 
 
-def journal_submission(month: Month, rows: StoredFrame, settings: Settings) -> Submission:
+def journal_submission(
+    month: Month, rows: StoredFrame, settings: Settings, kiva_loans: Callable[[], pd.DataFrame]
+) -> Submission:
     """The journals of a month, ready to be planned and sent."""
     frame = rows.read(["business_id", "payload"])
     payloads = dict(frame.itertuples(index=False, name=None))
-    return Submission(
-        PostKind.JOURNAL, month, rows, JournalBodies(payloads, settings.journals), list
-    )
+    bodies = JournalBodies(payloads, settings.journals)
+    return Submission(PostKind.JOURNAL, month, rows, bodies, kiva_loans)

@@ -18,7 +18,11 @@ import typer
 
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
+from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
+from kiva_pipeline.cli.report_month import close, extend
+from kiva_pipeline.cli.resolve import resolve
+from kiva_pipeline.cli.retry import retry
 from kiva_pipeline.cli.run import run
 from kiva_pipeline.cli.sandbox import sandbox
 from kiva_pipeline.cli.show import plain
@@ -65,6 +69,7 @@ def _root(
     What would be sent?   kiva-pipeline plan 2026-10
     Send it:              kiva-pipeline run 2026-10
     What is to be done?   kiva-pipeline worklist
+    Stop at once:         kiva-pipeline pause
 
     \b
     Exit codes:
@@ -77,15 +82,21 @@ def _root(
     del debug  # read in `command_line`, which outlives the command
 
 
-def _help(command: Callable[..., None]) -> str:
-    # Docstrings are raw, so that a linter lets `\\b` be; typer wants the character itself before
-    # lines that are not to be filled up.
-    return (inspect.getdoc(command) or "").replace("\\b\n", "\b\n")
+def _as_written(command: Callable[..., None]) -> str:
+    r"""A command's docstring with its examples line by line, as click's mark ``\b`` asks."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\\b\n", "\b\n")
 
 
-app.callback(help=_help(_root))(_root)
-for _command in (demo, plan, run, status, trace, doubts, worklist, sandbox):
-    app.command(help=_help(_command), short_help=_help(_command).partition("\n\n")[0])(_command)
+app.callback(help=_as_written(_root))(_root)
+_COMMANDS = (
+    demo, plan, run, status, trace, worklist,
+    doubts, resolve, retry, close, extend, pause, resume, sandbox,
+)  # fmt: skip
+
+
+for _command in _COMMANDS:
+    _told = _as_written(_command)
+    app.command(help=_told, short_help=_told.partition("\n\n")[0])(_command)
 
 
 def command_line(arguments: Sequence[str]) -> int:

@@ -63,9 +63,10 @@ class _TryAgain(Exception):  # noqa: N818  a signal for the retry loop, never sh
         self.after = after
 
 
-def _log_retry(told: stamina.instrumentation.RetryDetails) -> None:
-    if isinstance(told.caused_by, _TryAgain):
-        _LOG.warning("%s Trying again in %.1f s.", told.caused_by.error.message, told.wait_for)
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    failed = details.caused_by
+    if isinstance(failed, _TryAgain):
+        _LOG.warning("%s Trying again in %.1f s.", failed.error.message, details.wait_for)
 
 
 # By itself stamina would write to standard output, which belongs to a command's answer.

@@ -45,6 +45,7 @@ ledger = Table(
     Column("go_live_on", String),
     Column("paused_by", String),
     Column("paused_why", String),
+    Column("ledger_id", String, nullable=False),  # tells two ledgers of one partner apart
 )
 
 attempt = Table(
@@ -130,4 +131,44 @@ event = Table(
     Column("run_id", String, nullable=False),
     Index("event_by_submission", "submission_id"),
     Index("event_by_attempt", "attempt_id"),
+)
+
+# A month's report that a person closed (it was finalized in PA2) or gave more days; a month without
+# a row follows the calendar. Who and why are events.
+report_month = Table(
+    "report_month",
+    metadata,
+    Column("month", String, primary_key=True),
+    Column("closed_at", String),
+    Column("extended_until", String),
+)
+
+# What a person approved: this very figure (by the hash of what Kiva would see) of this effect, past
+# the guards. Another figure needs another approval. "" as hash: a row without a figure (missing).
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _KEY, primary_key=True, autoincrement=True),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("why", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("period", String, nullable=False),
+    Column("business_id", _ID, nullable=False),
+    Column("payload_hash", String, nullable=False),
+    Index("approval_of", "kind", "period", "business_id"),
+)
+
+# Who holds the sender lock, for those who wait for it; the lock itself is elsewhere (``store``).
+# Empty when nobody does, and stale after a crash: it is read only where the lock is held.
+sender = Table(
+    "sender",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_sender"), primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("host", String, nullable=False),
+    Column("os_user", String, nullable=False),
+    Column("since", String, nullable=False),
+    Column("backend", Integer),  # the session on the server, for its administrator
 )
