@@ -9,7 +9,7 @@ from kiva_pipeline.cli.show import counted, print_table, say, sentence, words
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.reporting.reconciliation import reconcile
 from kiva_pipeline.reporting.unsent import unsent_rows
-from kiva_pipeline.reporting.words import STREAMS, WAITS_FOR_PERSON
+from kiva_pipeline.reporting.words import STREAMS, WAITS_FOR_PERSON, urgency
 
 Decisions = Mapping[PostKind, pd.DataFrame]
 
@@ -26,12 +26,16 @@ def totals(decisions: Decisions) -> list[dict[str, Any]]:
 
 
 def unsent(decisions: Decisions) -> list[dict[str, str]]:
-    """What is not sent and why: ``stream, id, decision, code, field, sentence, detail``."""
-    return [
+    """What is not sent and why: ``stream, id, decision, code, field, sentence, detail``.
+
+    The most urgent decisions of all streams come first.
+    """
+    lines = [
         {"stream": STREAMS[kind]} | line
         for kind, frame in decisions.items()
         for line in unsent_rows(frame)
     ]
+    return sorted(lines, key=lambda line: urgency(line["decision"]))
 
 
 def waiting_rows(decisions: Decisions) -> int:

@@ -13,6 +13,17 @@ WAITS_FOR_PERSON = frozenset(
      State.MISSING, State.BLOCKED}
 )  # fmt: skip
 
+# In the order in which a person wants to know of them; what is not here comes last.
+_URGENCY = [
+    State.UNCERTAIN, State.IN_FLIGHT, State.REJECTED, State.NEEDS_PERSON, State.HELD,
+    State.MISSING, State.BLOCKED,
+]  # fmt: skip
+
+
+def urgency(decision: str) -> int:
+    """What a list for people is sorted by: the lower, the sooner it must be seen."""
+    return _URGENCY.index(State(decision)) if decision in _URGENCY else len(_URGENCY)
+
 
 def words(code: str) -> str:
     """A stable code as words: ``already_at_kiva`` gives ``already at kiva``."""
