@@ -4,6 +4,8 @@ What must not break: it is the same job that a schedule starts, so that the run,
 checks are in the UI like any other.
 """
 
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -184,6 +186,8 @@ def _message(event: dg.DagsterEvent) -> str:
         return "failed without saying why"
     if error.cls_name in _OURS:
         return error.message.split(": ", 1)[-1].strip()
+    if number := re.search(r"\[Errno ([0-9]+)\]", error.message):
+        return f"a file can't be read or written ({os.strerror(int(number[1]))})"
     return f"something unexpected failed ({error.cls_name}); the run's page in Dagster shows where"
 
 
