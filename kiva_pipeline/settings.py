@@ -136,7 +136,12 @@ class Calendar(_Section):
         return ReportingCalendar(self.opens, self.reporting_day)
 
 
-class DemoSource(_Section):
+class _AnySource(_Section):
+    # `id_aliases.csv`: the ids that a migration of the MIS changed, beside those that Kiva knows.
+    id_aliases: Path | None = None
+
+
+class DemoSource(_AnySource):
     """The demo MIS: an SQLite file that ``kiva-pipeline demo`` fills."""
 
     kind: Literal["demo"]
@@ -347,10 +352,13 @@ def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
     folder = file.resolve().parent
     state, source, api = settings.state, settings.source, settings.api
     bundle = api.ca_bundle and folder / api.ca_bundle.expanduser()
+    aliases = source.id_aliases and folder / source.id_aliases.expanduser()
     return settings.model_copy(
         update={
             "state": state.model_copy(update={"folder": folder / state.folder.expanduser()}),
-            "source": source.model_copy(update={"path": folder / source.path.expanduser()}),
+            "source": source.model_copy(
+                update={"path": folder / source.path.expanduser(), "id_aliases": aliases}
+            ),
             "api": api.model_copy(update={"ca_bundle": bundle}),
         }
     )

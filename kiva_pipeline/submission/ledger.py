@@ -294,6 +294,13 @@ def draft_members(connection: Connection) -> Rows:
     ).all()
 
 
+def drafts_at_kiva(connection: Connection) -> set[str]:
+    """The ids of all drafts that Kiva has, or may have: sent, in doubt or adopted."""
+    s = submission.c
+    query = sa.select(s.business_id).where(s.kind == "loan_draft", sa.text(AT_KIVA_CLAUSE))
+    return set(connection.execute(query).scalars())
+
+
 def history(connection: Connection, loan_id: str) -> dict[str, list[dict[str, Any]]]:
     """All that the ledger knows of a loan: its submissions, their attempts and events.
 

@@ -14,7 +14,7 @@ import pandas as pd
 from kiva_pipeline.periods import Month
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
 from kiva_pipeline.submission.plan_reasons import with_reasons
-from kiva_pipeline.submission.states import NEVER_SENT, RESENT, State
+from kiva_pipeline.submission.states import ADOPTED, NEVER_SENT, RESENT, State
 
 # What the ledger has to do for a decision. A case of the planner leaves it to `_write` (None), has
 # it CHANGE an open version that was never sent but add none, or does NOTHING.
@@ -121,7 +121,7 @@ def plan_creates(
         (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
         (~in_mis, State.WITHDRAWN, "gone", NOTHING),
         (same, State.UNCHANGED, "same", None),
-        (adopted, State.ALREADY_AT_KIVA, "adopted", NOTHING),
+        (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),

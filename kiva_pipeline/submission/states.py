@@ -40,6 +40,11 @@ NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
 # new attempt is answered.
 RESENT = "resend_same"
 
+# Reasons of what Kiva had before the ledger began: listed by it, or a draft that waited in PA2.
+ADOPTED = "adopted"
+ADOPTED_WAITING = "adopted_waiting"
+SEEN_AT_KIVA = "seen_at_kiva"
+
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",
@@ -49,7 +54,9 @@ SENTENCES = {
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
     " Nothing is sent. Check that it is the same loan.",
-    "adopted": "Kiva had it before this ledger began to post. Nothing is sent.",
+    ADOPTED: "Kiva had it before this ledger began to post, or got it by another way; it was"
+    " adopted. Nothing is sent.",
+    ADOPTED_WAITING: "It waited in PA2 as a draft when the ledger was adopted. Nothing is sent.",
     "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
     " Amend or delete it by hand in PA2.",
     "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
@@ -59,7 +66,7 @@ SENTENCES = {
     "gone": "The MIS no longer has it, and nothing was sent: nothing to do.",
     "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
     " it with `kiva-pipeline resolve`; it is never sent again by itself.",
-    "seen_at_kiva": "The answer was lost, but Kiva lists the loan now: it arrived.",
+    SEEN_AT_KIVA: "The answer was lost, but Kiva lists the loan now: it arrived.",
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
