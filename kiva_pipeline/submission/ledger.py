@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import URL, Connection, Row
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.schema import bring_up_to_date
@@ -58,6 +58,11 @@ class Ledger:
             opened.close()
             raise
         return opened
+
+    @property
+    def url(self) -> URL:
+        """The ledger's address; it holds no password."""
+        return self._store.engine.url
 
     def close(self) -> None:
         """Give back connections."""
