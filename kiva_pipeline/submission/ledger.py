@@ -8,10 +8,11 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Row
+from sqlalchemy.engine import Connection, Row
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.schema import bring_up_to_date
@@ -60,9 +61,9 @@ class Ledger:
         return opened
 
     @property
-    def url(self) -> URL:
-        """The ledger's address; it holds no password."""
-        return self._store.engine.url
+    def file(self) -> Path | None:
+        """The file that it lives in; None in a database server."""
+        return self._store.file
 
     def close(self) -> None:
         """Give back connections."""
@@ -363,12 +364,18 @@ def state_counts(connection: Connection, month: str | None = None) -> Rows:
 def rows_in_states(
     connection: Connection, states: Sequence[State], month: str | None = None
 ) -> Rows:
-    """The open versions in these states, with what a person needs to look them up in PA2."""
+    """What is in these states now, with what a person needs to look it up in PA2.
+
+    That is the newest version of each identity; and what was created once and is changed since in
+    the MIS has two: the accepted one waits in PA2 all the same.
+    """
     s = submission.c
+    newest = sa.select(sa.func.max(s.id)).group_by(s.kind, s.period, s.business_id)
+    created = (s.period == "") & (s.state == State.ACCEPTED.value)
     query = (
         sa.select(submission, attempt.c.started_at, attempt.c.cause, attempt.c.http_status)
         .join(attempt, attempt.c.id == s.attempt_id, isouter=True)
-        .where(s.state.in_([state.value for state in states]))
+        .where(s.state.in_([state.value for state in states]), s.id.in_(newest) | created)
         .order_by(s.kind, s.month, s.business_id)
     )
     if month:
