@@ -20,7 +20,7 @@ from kiva_pipeline.submission.tables import metadata
 
 _BEGIN = "sqlite_begin"
 _AT_ONCE = {_BEGIN: "BEGIN IMMEDIATE"}  # one writer from its first statement on
-_HEADER = 100
+_MAGIC, _HEADER = b"SQLite format 3\0", 100
 _BUSY_SECONDS = 30
 
 
@@ -158,7 +158,8 @@ def is_cut_off(file: Path) -> bool:
     page = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     told = pages * (65536 if page == 1 else page)
-    if not size or (len(header) == _HEADER and told <= size):
+    ours = header.startswith(_MAGIC[: len(header)])  # what another file is, SQLite says itself
+    if not size or not ours or (len(header) == _HEADER and told <= size):
         return False
     # The missing pages may still be in the write-ahead log: looked at last, since it goes last.
     log = file.with_name(file.name + "-wal")
