@@ -102,6 +102,7 @@ def plan_creates(
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     elsewhere = m["last_month"] != str(month)
+    waited = m["open_state"].isin(_WAITING) & (m["last_version"] == 1)
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -125,7 +126,7 @@ def plan_creates(
         (~good, None, None, None),
         (refused, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
-        (m["last_version"].isna(), State.PLANNED, "new", None),
+        (m["last_version"].isna() | waited, State.PLANNED, "new", None),
     ]
     return _decided(m, cases, otherwise="corrected")[~forgotten.to_numpy()]
 
@@ -255,3 +256,4 @@ def _write(plan: pd.DataFrame) -> np.ndarray:
 
 
 _NEVER_SENT = [state.value for state in NEVER_SENT]
+_WAITING = [State.PLANNED.value, State.DEFERRED.value]  # good all along, only not its turn yet
