@@ -103,6 +103,7 @@ def plan_creates(
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     elsewhere = m["last_month"] != str(month)
     waited = m["open_state"].isin(_WAITING) & (m["last_version"] == 1)
+    waited &= m["open_reason"] != "corrected"
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
