@@ -5,6 +5,8 @@ environment for ever, it is durable before a request leaves, and only ``ledger_w
 """
 
 import contextlib
+import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ Rows = Sequence[Any]  # SQLAlchemy rows: columns by name as attributes
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "sqlite_begin"
+_WAL_TRIES, _WAL_WAIT_SECONDS = 100, 0.05
 
 
 class Ledger:
@@ -323,13 +326,27 @@ def _private_file(path: Path) -> None:
 
 def _sqlite_durable(connection: Any, _record: object) -> None:  # noqa: ANN401  a DBAPI connection
     connection.isolation_level = None  # the driver must not open transactions by itself
+    connection.execute("PRAGMA busy_timeout=30000")
+    _turn_on_write_ahead_log(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",  # a committed intent survives a power cut
         "foreign_keys=ON",
-        "busy_timeout=30000",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _turn_on_write_ahead_log(connection: Any) -> None:  # noqa: ANN401  a DBAPI connection
+    # Programs that meet at a ledger's birth all turn it on. SQLite lets one of them, and does not
+    # make the others wait as it does everywhere else.
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            time.sleep(_WAL_WAIT_SECONDS)
+        else:
+            return
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -45,9 +45,7 @@ ledger = Table(
     Column("go_live_on", String),
     Column("paused_by", String),
     Column("paused_why", String),
-    Column(
-        "ledger_id", String, nullable=False
-    ),  # tells two ledgers of one partner apart
+    Column("ledger_id", String, nullable=False),  # tells two ledgers of one partner apart
 )
 
 attempt = Table(

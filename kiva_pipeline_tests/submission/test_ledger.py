@@ -179,6 +179,20 @@ def test_threads_that_meet_at_its_birth_share_one_ledger(ledger_url: str) -> Non
         assert len(set(pool.map(born, range(6)))) == 1
 
 
+def test_a_ledger_that_is_just_being_born_by_another_is_waited_for(ledger_url: str) -> None:
+    """SQLite makes nobody wait who turns on the write-ahead log; that must be done by us."""
+    file_of(ledger_url).parent.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool:
+        other = sqlite3.connect(file_of(ledger_url), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = pool.submit(opened, ledger_url)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.2)
+        other.execute("ROLLBACK")
+        other.close()
+        waiting.result().close()
+
+
 def test_a_ledger_of_the_first_version_is_brought_up_to_date_with_its_rows(
     ledger_url: str, tmp_path: Path
 ) -> None:
