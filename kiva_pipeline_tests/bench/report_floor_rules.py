@@ -9,7 +9,6 @@ import hashlib
 import sqlite3
 import unicodedata
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
