@@ -106,6 +106,17 @@ def settle_by_evidence(
         )
 
 
+def end_versions(
+    connection: Connection, where: sa.ColumnElement[bool], reason_code: str, actor: Actor
+) -> int:
+    """Withdraw versions that were never sent.
+
+    Returns:
+        How many.
+    """
+    return _turn(connection, where, "decided", State.WITHDRAWN, reason_code, actor)
+
+
 def defer_rest(
     connection: Connection, kind: str, month: str, reason_code: str, actor: Actor
 ) -> int:

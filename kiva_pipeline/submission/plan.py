@@ -14,7 +14,14 @@ import pandas as pd
 from kiva_pipeline.periods import Month
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
 from kiva_pipeline.submission.plan_reasons import with_reasons
-from kiva_pipeline.submission.states import NEVER_SENT, NOT_THERE, RESENT, RETRY_ASKED, State
+from kiva_pipeline.submission.states import (
+    ADOPTED,
+    NEVER_SENT,
+    NOT_THERE,
+    RESENT,
+    RETRY_ASKED,
+    State,
+)
 
 # What the ledger has to do for a decision. A case of the planner leaves it to `_write` (None), has
 # it CHANGE an open version that was never sent but add none, or does NOTHING.
@@ -98,6 +105,8 @@ def plan_creates(
     in_mis, good = m["state"].notna(), m["state"] == "good"
     sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    # What was in an adopted draft is not known, so it is never called changed.
+    adopted = sent & (m["sent_hash"] == "")
     uncertain = m["open_state"] == State.UNCERTAIN.value
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
@@ -120,6 +129,7 @@ def plan_creates(
         (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
         (~in_mis, State.WITHDRAWN, "gone", NOTHING),
         (same, State.UNCHANGED, "same", None),
+        (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),

@@ -44,6 +44,11 @@ RESENT = "resend_same"
 NOT_THERE = "resolved_not_there"
 RETRY_ASKED = "retry_asked"
 
+# Reasons of what Kiva had before the ledger began: listed by it, or a draft that waited in PA2.
+ADOPTED = "adopted"
+ADOPTED_WAITING = "adopted_waiting"
+SEEN_AT_KIVA = "seen_at_kiva"
+
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",
@@ -54,6 +59,9 @@ SENTENCES = {
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
     " Nothing is sent. Check that it is the same loan.",
+    ADOPTED: "Kiva had it before this ledger began to post, or got it by another way; it was"
+    " adopted. Nothing is sent.",
+    ADOPTED_WAITING: "It waited in PA2 as a draft when the ledger was adopted. Nothing is sent.",
     "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
     " Amend or delete it by hand in PA2.",
     "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
@@ -63,7 +71,7 @@ SENTENCES = {
     "gone": "The MIS no longer has it, and nothing was sent: nothing to do.",
     "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
     " it with `kiva-pipeline resolve`; it is never sent again by itself.",
-    "seen_at_kiva": "The answer was lost, but Kiva lists the loan now: it arrived.",
+    SEEN_AT_KIVA: "The answer was lost, but Kiva lists the loan now: it arrived.",
     "resolved_arrived": "A person found it in PA2: it arrived.",
     NOT_THERE: "A person looked in PA2 and did not find it. The next run plans it anew, from what"
     " the MIS says then.",
