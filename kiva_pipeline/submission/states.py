@@ -101,6 +101,13 @@ SENTENCES = {
     "foreign_problem": "Kiva's answer names a loan that was not in the report: the whole answer is"
     " in doubt.",
     "run_ended": "The run ended before its turn; the next run sends it.",
+    "limit_rows_per_run": "The run's limit of rows (limits.rows_per_run in the settings) was"
+    " reached before its turn; the next run goes on.",
+    "limit_money_per_run": "It would take the run above its limit of money (limits.money_per_run"
+    " in the settings). The next run goes on; what is above the limit by itself waits until the"
+    " limit is raised.",
+    "limit_drafts_per_day": "The day's limit of drafts (limits.drafts_per_day in the settings) is"
+    " used up; a run on another day goes on.",
     "limit_reached": "The run's limit was reached before its turn; the next run sends it.",
     "photo_changed": "The photo is gone or was changed while the run was under way; the next run"
     " takes the new one.",
