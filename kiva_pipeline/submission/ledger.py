@@ -8,6 +8,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +59,11 @@ class Ledger:
             opened.close()
             raise
         return opened
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it lives in; None in a database server."""
+        return self._store.file
 
     def close(self) -> None:
         """Give back connections."""

@@ -40,14 +40,14 @@ NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
 # new attempt is answered.
 RESENT = "resend_same"
 
-# Reasons of a version that ended by the word of a person, and make the planner plan a new one.
-NOT_THERE = "resolved_not_there"
-RETRY_ASKED = "retry_asked"
-
 # Reasons of what Kiva had before the ledger began: listed by it, or a draft that waited in PA2.
 ADOPTED = "adopted"
 ADOPTED_WAITING = "adopted_waiting"
 SEEN_AT_KIVA = "seen_at_kiva"
+
+# Reasons of a version that ended by the word of a person, and make the planner plan a new one.
+NOT_THERE = "resolved_not_there"
+RETRY_ASKED = "retry_asked"
 
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {

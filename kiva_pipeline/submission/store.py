@@ -7,6 +7,7 @@ belongs to one connection, and every transaction of a sender is made on it and n
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -57,6 +58,11 @@ class Store(Protocol):
     to_read: Mapping[str, Any]
     to_write: Mapping[str, Any]
     last_error: BaseException | None
+
+    @property
+    def file(self) -> Path | None:
+        """Where it is, if it is a file; None in a database server."""
+        ...
 
     def exists(self) -> bool:
         """Whether a ledger was born there; looking makes none."""

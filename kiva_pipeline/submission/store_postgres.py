@@ -86,6 +86,7 @@ class PostgresStore:
     def __init__(self, url: URL, owner: Owner) -> None:
         self._url = url
         self._keys = {what: lock_key(what, owner) for what in ("sender", "writer")}
+        self.file = None
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,

@@ -159,9 +159,9 @@ def _attempts(connection: Connection) -> int:
 
 
 def _inode(book: Ledger) -> int | None:
-    if book.url.get_backend_name() != "sqlite" or not book.url.database:
+    if book.file is None:
         return None
     try:
-        return Path(book.url.database).stat().st_ino
+        return book.file.stat().st_ino
     except OSError:
         return None
