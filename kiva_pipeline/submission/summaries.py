@@ -33,7 +33,7 @@ def drafts_made_since(connection: Connection, instant: str) -> int:
     """Drafts that were made since an instant, or may have been: their answer was lost or is due."""
     a = attempt.c
     made = connection.execute(
-        sa.select(sa.func.sum(a.items)).where(
+        sa.select(sa.func.sum(a["items"])).where(
             a.kind == "loan_draft",
             a.started_at >= instant,
             a.verdict.is_(None) | a.verdict.in_(["accepted", "uncertain"]),
