@@ -249,7 +249,7 @@ def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | Non
     One whose answer was lost counts: a later report must not fall behind it unseen.
 
     Returns:
-        ``business_id, period, amount, version``, sorted by id and version.
+        ``business_id, period, amount, currency_digits, version``, sorted by id and version.
     """
     s = submission.c
     at_kiva = sa.text(AT_KIVA_CLAUSE)  # to the letter as in the partial index, so that it is used
@@ -262,7 +262,7 @@ def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | Non
         newest = newest.where(s.business_id <= up_to)
     latest = newest.subquery()
     return connection.execute(
-        sa.select(s.business_id, s.period, s.amount, s.version)
+        sa.select(s.business_id, s.period, s.amount, s.currency_digits, s.version)
         .join(latest, (s.business_id == latest.c.business_id) & (s.period == latest.c.period))
         .where(s.kind == kind, at_kiva)
         .order_by(s.business_id, s.version)
