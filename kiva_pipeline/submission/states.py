@@ -47,6 +47,7 @@ SEEN_AT_KIVA = "seen_at_kiva"
 
 # Reasons of a version that ended by the word of a person, and make the planner plan a new one.
 NOT_THERE = "resolved_not_there"
+NOT_THERE_LISTED = "not_there_but_listed"
 RETRY_ASKED = "retry_asked"
 
 # Guards on a figure that a named person may lift by approving exactly this figure. What the rules
@@ -84,6 +85,8 @@ SENTENCES = {
     " the MIS says then.",
     "not_there_before": "The last answer was lost and a person did not find it in PA2: today's"
     " record goes as a new one.",
+    NOT_THERE_LISTED: "A person did not find it in PA2, but Kiva lists the loan: it had arrived."
+    " Nothing is sent. Say so with `kiva-pipeline resolve`, answer --arrived.",
     RETRY_ASKED: "Kiva refused it, and a person asked for it to go once more: the next run sends"
     " it.",
     "retried": "Kiva refused exactly this before; it goes once more because a person asked for it.",

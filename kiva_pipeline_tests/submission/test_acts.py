@@ -182,9 +182,13 @@ def test_a_wrong_not_there_is_stopped_once_the_draft_is_published(way):
     loan_id = lost_draft(way)
     answer(way, loan_id, Answer.NOT_THERE)
     publish(way, loan_id)
-    again = send(way.settings, DRAFTS, RUNNING_MONTH)
-    assert again.rows.loc[loan_id, "decision"] == "already_at_kiva"
+    for _ in range(2):
+        again = send(way.settings, DRAFTS, RUNNING_MONTH)
+        assert again.rows.loc[loan_id, "decision"] == "already_at_kiva"
+        assert again.reason(loan_id) == "not_there_but_listed"
     assert drafts_of(way, loan_id) == 1
+    answer(way, loan_id, Answer.ARRIVED, Person("Bo", "it was there"))
+    assert send(way.settings, DRAFTS, RUNNING_MONTH).rows.loc[loan_id, "decision"] == "unchanged"
 
 
 def test_a_wrong_answer_is_given_anew_as_long_as_nothing_was_sent_since(way):
@@ -216,6 +220,8 @@ def test_the_same_answer_twice_is_refused(way):
 
 
 def test_what_kiva_accepted_or_refused_itself_is_no_question_for_a_person(way):
+    way.on_post = lambda asked: None if len(way.posts) > 1 else refusal()
+    send(way.settings, REPAYMENTS, OPEN_MONTH, limit=1)
     sent = send(way.settings, REPAYMENTS, OPEN_MONTH)
     for state in ("accepted", "rejected", "held"):
         with pytest.raises(NotAllowedNowError, match=f"is not in doubt: .* is {state}"):
@@ -280,7 +286,8 @@ def test_a_loan_with_a_draft_and_a_figure_in_doubt_needs_to_be_told_apart(way):
     ledger = open_ledger(way.settings)
     with ledger.writing() as connection:
         connection.exec_driver_sql(
-            "UPDATE submission SET business_id = ? WHERE business_id = ?", (loan_id, figure)
+            "UPDATE submission SET business_id = ? WHERE business_id = ? AND kind = 'repayment'",
+            (loan_id, figure),
         )
     ledger.close()
     with pytest.raises(NotAllowedNowError, match="More than one thing"):
@@ -387,9 +394,11 @@ def test_all_refusals_of_a_month_are_asked_for_at_once(way):
 
 
 def test_a_refused_figure_may_go_again_on_the_same_day_when_a_person_asks(way):
-    refused = send(way.settings, REPAYMENTS, OPEN_MONTH).ids("rejected")[0]
-    before = len(way.posts)
+    way.on_post = lambda _asked: refusal()
+    (refused,) = send(way.settings, REPAYMENTS, OPEN_MONTH, limit=1).ids("rejected")
+    way.on_post = lambda _asked: None
     assert send(way.settings, REPAYMENTS, OPEN_MONTH).reason(refused) == "refused_today"
+    before = len(way.posts)
     ask_again(way, refused)
     send(way.settings, REPAYMENTS, OPEN_MONTH)
     assert [row["loan_id"] for post in way.posts[before:] for row in told(post)["repayments"]] == [
