@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Row
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.schema import bring_up_to_date
-from kiva_pipeline.submission.states import NOT_THERE, State
+from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.store import Owner, SenderLock, Store, open_store, transaction
 from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, attempt, event, ledger, submission
 
@@ -301,13 +301,15 @@ def draft_members(connection: Connection) -> Rows:
 
 
 def drafts_at_kiva(connection: Connection) -> set[str]:
-    """The ids of all drafts that Kiva has, or may have: sent, in doubt or adopted.
+    """The ids of all drafts that Kiva may have from here: adopted, or part of a request once.
 
-    Also those that a person did not find in PA2: they may have been there all the same.
+    One that a person did not find in PA2, or that Kiva refused, counts: should Kiva list it all
+    the same, then this ledger knows where it comes from.
     """
     s = submission.c
-    may_be = sa.or_(sa.text(AT_KIVA_CLAUSE), s.reason_code == NOT_THERE)
-    query = sa.select(s.business_id).where(s.kind == "loan_draft", may_be)
+    query = sa.select(s.business_id).where(
+        s.kind == "loan_draft", sa.or_(sa.text(AT_KIVA_CLAUSE), s.attempt_id.is_not(None))
+    )
     return set(connection.execute(query).scalars())
 
 
