@@ -16,6 +16,7 @@ import typer
 
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
+from kiva_pipeline.cli.held import approve, held
 from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
 from kiva_pipeline.cli.report_month import close, extend
@@ -79,7 +80,7 @@ def _as_written(command: Callable[..., None]) -> str:
 app.callback(help=_as_written(_root))(_root)
 _COMMANDS = (
     demo, plan, run, status, trace, worklist,
-    doubts, resolve, retry, close, extend, pause, resume, sandbox,
+    doubts, resolve, held, approve, retry, close, extend, pause, resume, sandbox,
 )  # fmt: skip
 
 
