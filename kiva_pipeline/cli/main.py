@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from kiva_pipeline.cli.adopt import adopt
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
 from kiva_pipeline.cli.plan import plan
@@ -48,6 +49,7 @@ def _root(
 
     \b
     New here?             kiva-pipeline demo
+    Going live?           kiva-pipeline adopt --template adoption
     What would be sent?   kiva-pipeline plan 2026-10
     Send it:              kiva-pipeline run 2026-10
     What is to be done?   kiva-pipeline worklist
@@ -66,7 +68,7 @@ def _root(
         raise typer.Exit
 
 
-for _command in (demo, plan, run, status, trace, doubts, worklist, sandbox):
+for _command in (demo, adopt, plan, run, status, trace, doubts, worklist, sandbox):
     app.command()(_command)
 
 

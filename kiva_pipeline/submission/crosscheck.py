@@ -15,6 +15,9 @@ from kiva_pipeline.submission.conflicts import normalised_id
 # that adoption was given answers for those, and a day's grace for Kiva's clock.
 _GRACE = timedelta(days=1)
 
+# Kiva's list has no disbursal day. A loan is posted from 90 days before it to 30 after; with slack.
+CREATED_BEFORE, CREATED_AFTER = 120, 60  # days around the disbursal day
+
 
 def strangers(kiva_loans: pd.DataFrame, known_ids: Collection[str], go_live_on: date) -> list[str]:
     """Ids of loans that Kiva lists, that were made after go-live, and that the ledger has not.
