@@ -27,7 +27,13 @@ from pydantic import (
 from kiva_pipeline.clock import Clock
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import ReportingCalendar
-from kiva_pipeline.settings_fields import Id, MonthText, PasswordlessAddress, WebAddress
+from kiva_pipeline.settings_fields import (
+    Id,
+    LedgerAddress,
+    MonthText,
+    PasswordlessAddress,
+    WebAddress,
+)
 from kiva_pipeline.settings_file import explain, read_mapping
 
 SETTINGS_VARIABLE = "KIVA_PIPELINE_SETTINGS"
@@ -194,7 +200,7 @@ class State(_Section):
     """Where the ledger and the frames live; both hold personal data."""
 
     folder: Path = Path(".kiva_pipeline")
-    ledger_url: PasswordlessAddress | None = None
+    ledger_url: LedgerAddress | None = None
     wait_for_lock_seconds: float = Field(120.0, ge=0, le=3600)
 
 
