@@ -25,6 +25,16 @@ _TEMPLATES = {
     "groups.csv": ("group_id", "loan_id", "kiva_borrowers"),
 }  # fmt: skip
 
+_TO_DO = {
+    "drafts.csv": "Write the loan id of each draft that waits in PA2, one a line; a group's own id"
+    " for a group. Leave only the heading if none waits.",
+    "reported.csv": "Write what was last reported of each loan into principal_repaid, from the last"
+    " report in PA2; correct the month where it was an earlier one. Leave it empty where nothing"
+    " was ever reported.",
+    "groups.csv": "Check the members: they are those that the MIS has in the group today, and must"
+    " be those that the loan was posted with.",
+}
+
 _File = Path | None
 
 
@@ -225,29 +235,5 @@ def _write_templates(partner: Settings, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"files": {file.name: len(content[file.name]) for file in files}})
         return
-    told = (
-        (
-            counted(0, "line"),
-            (
-                "Write the loan id of each draft that waits in PA2, one a line; a group's own id for a"
-                " group. Leave only the heading if none waits."
-            ),
-        ),
-        (
-            counted(len(reported), "loan"),
-            (
-                "Write what was last reported of each loan into principal_repaid, from the last report"
-                " in PA2; correct the month where it was an earlier one. Leave it empty where nothing"
-                " was ever reported."
-            ),
-        ),
-        (
-            counted(len(groups), "line"),
-            (
-                "Check the members: they are those that the MIS has in the group today, and must be"
-                " those that the loan was posted with."
-            ),
-        ),
-    )
-    for file, (size, to_do) in zip(files, told, strict=True):
-        say(f"{file}  ({size})\n  {to_do}")
+    for file in files:
+        say(f"{file}  ({counted(len(content[file.name]), 'line')})\n  {_TO_DO[file.name]}")

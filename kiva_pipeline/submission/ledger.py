@@ -149,6 +149,10 @@ class Ledger:
             with contextlib.suppress(sa.exc.DBAPIError):
                 connection.close()
 
+    def file_number(self) -> int | None:
+        """What tells a ledger's file from its copies; None for a database server's."""
+        return self._store.file_number()
+
     def session_number(self, connection: Connection) -> int | None:
         """The server's own number of a connection; None where there is no server."""
         return self._store.backend(connection)

@@ -98,6 +98,10 @@ class Store(Protocol):
         """Whether that session holds the sender lock now; True where it can't be told."""
         ...
 
+    def file_number(self) -> int | None:
+        """What tells a file from its copies; None where there is no file, or none that counts."""
+        ...
+
     def explained(self, error: sa.exc.DBAPIError) -> LedgerError:
         """What a database's error means for the ledger, in words; never with a value of a row."""
         ...

@@ -184,6 +184,9 @@ class PostgresStore:
         found = connection.execute(_HOLDER, {"sender": self._keys["sender"]})
         return backend in set(found.scalars())
 
+    def file_number(self) -> None:
+        """A database has no file of its own."""
+
     def explained(self, error: sa.exc.DBAPIError) -> LedgerError:
         """In words, by the standard's code of the error."""
         orig = error.orig

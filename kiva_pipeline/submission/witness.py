@@ -38,7 +38,7 @@ class Witness:
         events: The highest id of its events.
         newest_event: A hash of that event: another history has another one.
         attempts: How many requests it had made.
-        inode: Of an SQLite file: a copy has another one; None for a database server.
+        file_number: Of an SQLite file: a copy has another one; None for a database server.
         written_at: When this was so.
     """
 
@@ -46,7 +46,7 @@ class Witness:
     events: int
     newest_event: str
     attempts: int
-    inode: int | None
+    file_number: int | None
     written_at: str
 
 
@@ -77,7 +77,7 @@ def keep_witness(book: Ledger, folder: Path) -> None:
         newest, attempts = _hash_of_event(connection, events), _attempts(connection)
     if not card.adopted_at:
         return
-    witness = Witness(card.ledger_id, events, newest, attempts, _inode(book), now_text())
+    witness = Witness(card.ledger_id, events, newest, attempts, book.file_number(), now_text())
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made with mode 0600, and moved into place: another program sees the old one or the new.
@@ -101,7 +101,7 @@ def keep_witness(book: Ledger, folder: Path) -> None:
 
 def keep_witness_if_possible(book: Ledger, folder: Path) -> None:
     """``keep_witness`` at the end of a run, whose own outcome counts: the old one is no lie."""
-    with contextlib.suppress(LedgerError, sa.exc.SQLAlchemyError):
+    with contextlib.suppress(LedgerError):
         keep_witness(book, folder)
 
 
@@ -122,7 +122,7 @@ def _doubt(book: Ledger, seen: Witness | str) -> str:
             "it was restored from a backup: what was written into it up to"
             f" {seen.written_at[:16].replace('T', ' ')} UTC is not in it"
         )
-    if seen.inode is not None and _inode(book) != seen.inode:
+    if seen.file_number is not None and book.file_number() != seen.file_number:
         return "its file is a copy, or it was restored from a backup or moved to another disk"
     return ""
 
@@ -156,12 +156,3 @@ def _hash_of_event(connection: Connection, event_id: int) -> str:
 
 def _attempts(connection: Connection) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(attempt)).scalar_one()
-
-
-def _inode(book: Ledger) -> int | None:
-    if book.url.get_backend_name() != "sqlite" or not book.url.database:
-        return None
-    try:
-        return Path(book.url.database).stat().st_ino
-    except OSError:
-        return None
