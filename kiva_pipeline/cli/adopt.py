@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kiva_pipeline.cli.options import AsJson, SettingsFile
+from kiva_pipeline.cli.options import AsJson, By, SettingsFile, Why
 from kiva_pipeline.cli.partner import partner_settings
 from kiva_pipeline.cli.show import counted, print_json, print_table, say, tell
 from kiva_pipeline.errors import PipelineError, SettingsError
@@ -57,10 +57,8 @@ def adopt(
     groups: Annotated[
         _File, typer.Option(help="CSV of the members of group loans: group_id, loan_id.")
     ] = None,
-    by: Annotated[
-        str | None, typer.Option(envvar="KIVA_PIPELINE_BY", help="Your name; kept in the ledger.")
-    ] = None,
-    why: Annotated[str | None, typer.Option(help="Your reason; kept in the ledger.")] = None,
+    by: By = None,
+    why: Why = None,
     template: Annotated[
         _File, typer.Option(metavar="FOLDER", help="Only write the three CSV files to fill in.")
     ] = None,
@@ -91,20 +89,18 @@ def adopt(
     if template:
         _write_templates(partner, template, as_json=as_json)
         return
-    if not dry_run:
-        _needed(by, why)
-        if as_json and not yes:
-            raise SettingsError("--json can't ask you.", "Add --yes, or --dry-run to look first.")
-
     from kiva_pipeline.adopting import carry_out, prepare_adoption
+    from kiva_pipeline.submission.acts import Person, person
     from kiva_pipeline.submission.adoption_files import AdoptionFiles
-    from kiva_pipeline.submission.ledger_writes import Actor
 
+    who = Person(by or "", why or "") if dry_run else person(by, why)
+    if as_json and not (dry_run or yes):
+        raise SettingsError("--json can't ask you.", "Add --yes, or --dry-run to look first.")
     prepared = prepare_adoption(
         partner,
         AdoptionFiles(drafts, reported, groups),
         go_live_on=go_live.date() if go_live else None,
-        why=(why or "").strip(),
+        why=who.why,
         progress=lambda step: tell(f"… {step}"),
     )
     if not as_json:
@@ -115,7 +111,7 @@ def adopt(
             say("Nothing was adopted.")
             raise typer.Exit(1)
         tell("… adopting")
-        changes = carry_out(partner, prepared, Actor(who=(by or "").strip(), run_id=""))
+        changes = carry_out(partner, prepared, who.actor)
         if not as_json:
             say(f"Adopted. This ledger posts for partner {partner.partner.id} in"
                 f" {partner.environment} since {changes.go_live_on}.", style="bold")  # fmt: skip
@@ -123,15 +119,6 @@ def adopt(
         say("Nothing was adopted: this was a dry run.")
     if as_json:
         print_json(_as_json(partner, prepared, changes, adopted=not dry_run))
-
-
-def _needed(by: str | None, why: str | None) -> None:
-    for what, value, option in (("name", by, "--by"), ("reason", why, "--why")):
-        if not (value or "").strip():
-            raise SettingsError(
-                f"An adoption is a person's act: it needs your {what}.",
-                f"Add {option}, or only look with --dry-run.",
-            )
 
 
 def _show(partner: Settings, prepared: "Prepared") -> None:

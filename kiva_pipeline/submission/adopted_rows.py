@@ -15,7 +15,7 @@ import pandas as pd
 from kiva_pipeline.money import ISO_DIGITS, to_minor
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.periods import Month
-from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import ADOPTED, ADOPTED_WAITING, State
 
 

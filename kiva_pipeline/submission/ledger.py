@@ -8,6 +8,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +59,11 @@ class Ledger:
             opened.close()
             raise
         return opened
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it lives in; None in a database server."""
+        return self._store.file
 
     def close(self) -> None:
         """Give back connections."""
@@ -148,10 +154,6 @@ class Ledger:
             lock.release()
             with contextlib.suppress(sa.exc.DBAPIError):
                 connection.close()
-
-    def file_number(self) -> int | None:
-        """What tells a ledger's file from its copies; None for a database server's."""
-        return self._store.file_number()
 
     def session_number(self, connection: Connection) -> int | None:
         """The server's own number of a connection; None where there is no server."""
@@ -247,7 +249,7 @@ def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | Non
     One whose answer was lost counts: a later report must not fall behind it unseen.
 
     Returns:
-        ``business_id, period, amount, version``, sorted by id and version.
+        ``business_id, period, amount, currency_digits, version``, sorted by id and version.
     """
     s = submission.c
     at_kiva = sa.text(AT_KIVA_CLAUSE)  # to the letter as in the partial index, so that it is used
@@ -260,7 +262,7 @@ def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | Non
         newest = newest.where(s.business_id <= up_to)
     latest = newest.subquery()
     return connection.execute(
-        sa.select(s.business_id, s.period, s.amount, s.version)
+        sa.select(s.business_id, s.period, s.amount, s.currency_digits, s.version)
         .join(latest, (s.business_id == latest.c.business_id) & (s.period == latest.c.period))
         .where(s.kind == kind, at_kiva)
         .order_by(s.business_id, s.version)
@@ -362,12 +364,18 @@ def state_counts(connection: Connection, month: str | None = None) -> Rows:
 def rows_in_states(
     connection: Connection, states: Sequence[State], month: str | None = None
 ) -> Rows:
-    """The open versions in these states, with what a person needs to look them up in PA2."""
+    """What is in these states now, with what a person needs to look it up in PA2.
+
+    That is the newest version of each identity; and what was created once and is changed since in
+    the MIS has two: the accepted one waits in PA2 all the same.
+    """
     s = submission.c
+    newest = sa.select(sa.func.max(s.id)).group_by(s.kind, s.period, s.business_id)
+    created = (s.period == "") & (s.state == State.ACCEPTED.value)
     query = (
         sa.select(submission, attempt.c.started_at, attempt.c.cause, attempt.c.http_status)
         .join(attempt, attempt.c.id == s.attempt_id, isouter=True)
-        .where(s.state.in_([state.value for state in states]))
+        .where(s.state.in_([state.value for state in states]), s.id.in_(newest) | created)
         .order_by(s.kind, s.month, s.business_id)
     )
     if month:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.ledger import now_text
-from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import RESENT, State
 from kiva_pipeline.submission.tables import event, submission
 

@@ -93,8 +93,9 @@ def gate(submission: Submission, ledger: Ledger, settings: Settings) -> Callable
     """Asked before each batch: a pause or the end of the month stops a run that is under way."""
 
     def why_not() -> str:
-        if ledger.card().paused_by:
-            return "paused"
+        card = ledger.card()
+        if card.paused_by:
+            return f"paused by {card.paused_by}: {card.paused_why}"
         if (
             submission.kind is PostKind.REPAYMENT
             and report_phase(settings, submission.month) is not Phase.OPEN

@@ -26,8 +26,8 @@ from kiva_pipeline.submission.classify import Fate, Verdict, classify
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, SendQueue
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
 MAX_UNCERTAIN = 3

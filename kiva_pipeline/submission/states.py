@@ -44,12 +44,16 @@ RESENT = "resend_same"
 ADOPTED = "adopted"
 ADOPTED_WAITING = "adopted_waiting"
 SEEN_AT_KIVA = "seen_at_kiva"
+# Reasons of a version that ended by the word of a person, and make the planner plan a new one.
+NOT_THERE = "resolved_not_there"
+RETRY_ASKED = "retry_asked"
 
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",
     "changed": "The figure changed since it was last reported.",
     "same": "Kiva already has exactly this.",
+    "waited": "Kiva does not have it yet: it waited for its turn.",
     "corrected": "It was refused or withdrawn before and has been corrected since.",
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
@@ -67,6 +71,14 @@ SENTENCES = {
     "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
     " it with `kiva-pipeline resolve`; it is never sent again by itself.",
     SEEN_AT_KIVA: "The answer was lost, but Kiva lists the loan now: it arrived.",
+    "resolved_arrived": "A person found it in PA2: it arrived.",
+    NOT_THERE: "A person looked in PA2 and did not find it. The next run plans it anew, from what"
+    " the MIS says then.",
+    "not_there_before": "The last answer was lost and a person did not find it in PA2: today's"
+    " record goes as a new one.",
+    RETRY_ASKED: "Kiva refused it, and a person asked for it to go once more: the next run sends"
+    " it.",
+    "retried": "Kiva refused exactly this before; it goes once more because a person asked for it.",
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",

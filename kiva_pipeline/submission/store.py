@@ -7,6 +7,7 @@ belongs to one connection, and every transaction of a sender is made on it and n
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -58,6 +59,11 @@ class Store(Protocol):
     to_write: Mapping[str, Any]
     last_error: BaseException | None
 
+    @property
+    def file(self) -> Path | None:
+        """Where it is, if it is a file; None in a database server."""
+        ...
+
     def exists(self) -> bool:
         """Whether a ledger was born there; looking makes none."""
         ...
@@ -96,10 +102,6 @@ class Store(Protocol):
 
     def sender_is(self, connection: Connection, backend: int | None) -> bool:
         """Whether that session holds the sender lock now; True where it can't be told."""
-        ...
-
-    def file_number(self) -> int | None:
-        """What tells a file from its copies; None where there is no file, or none that counts."""
         ...
 
     def explained(self, error: sa.exc.DBAPIError) -> LedgerError:

@@ -86,6 +86,7 @@ class PostgresStore:
     def __init__(self, url: URL, owner: Owner) -> None:
         self._url = url
         self._keys = {what: lock_key(what, owner) for what in ("sender", "writer")}
+        self.file = None
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
@@ -183,9 +184,6 @@ class PostgresStore:
         """As the server's list of locks says."""
         found = connection.execute(_HOLDER, {"sender": self._keys["sender"]})
         return backend in set(found.scalars())
-
-    def file_number(self) -> None:
-        """A database has no file of its own."""
 
     def explained(self, error: sa.exc.DBAPIError) -> LedgerError:
         """In words, by the standard's code of the error."""

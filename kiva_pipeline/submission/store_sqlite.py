@@ -94,11 +94,6 @@ class SqliteStore:
         """A file doesn't say who holds its lock."""
         return True
 
-    def file_number(self) -> int | None:
-        """The inode: a copy of the file has another one, also beside a copy of its witness."""
-        identity = _identity(self.file)
-        return identity[1] if identity else None
-
     def explained(self, error: sa.exc.DBAPIError) -> LedgerError:
         """In words, by SQLite's own name of the error."""
         name = getattr(error.orig, "sqlite_errorname", "") or type(error.orig).__name__

@@ -3,7 +3,7 @@
 A backup that was restored does not know what was sent since, and a copy does not know what the
 original sends; neither can tell by itself. What must not break: the witness is written only by
 whoever holds the sender lock, after the ledger has committed, so that an honest ledger, also after
-a crash, is never behind it.
+a crash, is never behind it; and only an adoption makes a ledger trusted that is not.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Witness:
         events: The highest id of its events.
         newest_event: A hash of that event: another history has another one.
         attempts: How many requests it had made.
-        file_number: Of an SQLite file: a copy has another one; None for a database server.
+        inode: Of an SQLite file: a copy has another one; None for a database server.
         written_at: When this was so.
     """
 
@@ -46,7 +46,7 @@ class Witness:
     events: int
     newest_event: str
     attempts: int
-    file_number: int | None
+    inode: int | None
     written_at: str
 
 
@@ -66,7 +66,19 @@ def refuse_untrusted(book: Ledger, folder: Path) -> None:
 
 
 def keep_witness(book: Ledger, folder: Path) -> None:
-    """Write down what an adopted ledger holds now; call it with the sender lock held.
+    """Write down what a trusted ledger holds now; call it with the sender lock held.
+
+    One that is not trusted stays so: its witness is left as it is.
+
+    Raises:
+        LedgerError: The folder can't be written.
+    """
+    if not _doubt(book, _read(folder)):
+        trust(book, folder)
+
+
+def trust(book: Ledger, folder: Path) -> None:
+    """Make an adopted ledger trusted: it is the one that this folder's runs send from.
 
     Raises:
         LedgerError: The folder can't be written.
@@ -77,7 +89,7 @@ def keep_witness(book: Ledger, folder: Path) -> None:
         newest, attempts = _hash_of_event(connection, events), _attempts(connection)
     if not card.adopted_at:
         return
-    witness = Witness(card.ledger_id, events, newest, attempts, book.file_number(), now_text())
+    witness = Witness(card.ledger_id, events, newest, attempts, _inode(book), now_text())
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made with mode 0600, and moved into place: another program sees the old one or the new.
@@ -101,7 +113,7 @@ def keep_witness(book: Ledger, folder: Path) -> None:
 
 def keep_witness_if_possible(book: Ledger, folder: Path) -> None:
     """``keep_witness`` at the end of a run, whose own outcome counts: the old one is no lie."""
-    with contextlib.suppress(LedgerError):
+    with contextlib.suppress(LedgerError, sa.exc.SQLAlchemyError):
         keep_witness(book, folder)
 
 
@@ -122,7 +134,7 @@ def _doubt(book: Ledger, seen: Witness | str) -> str:
             "it was restored from a backup: what was written into it up to"
             f" {seen.written_at[:16].replace('T', ' ')} UTC is not in it"
         )
-    if seen.file_number is not None and book.file_number() != seen.file_number:
+    if seen.inode is not None and _inode(book) != seen.inode:
         return "its file is a copy, or it was restored from a backup or moved to another disk"
     return ""
 
@@ -156,3 +168,12 @@ def _hash_of_event(connection: Connection, event_id: int) -> str:
 
 def _attempts(connection: Connection) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(attempt)).scalar_one()
+
+
+def _inode(book: Ledger) -> int | None:
+    if book.file is None:
+        return None
+    try:
+        return book.file.stat().st_ino
+    except OSError:
+        return None
