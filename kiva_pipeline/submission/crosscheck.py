@@ -27,7 +27,8 @@ def strangers(kiva_loans: pd.DataFrame, known_ids: Collection[str], go_live_on: 
 
     Args:
         kiva_loans: ``KIVA_LOAN_COLUMNS``, today's.
-        known_ids: The drafts' own ids (not their members') that the ledger sent or adopted.
+        known_ids: The drafts' own ids (not their members') that the ledger adopted or made a
+            request for.
         go_live_on: The day of adoption. A loan without a creation time counts as newer.
     """
     start = datetime.combine(go_live_on - _GRACE, datetime.min.time(), tzinfo=UTC).timestamp()

@@ -300,10 +300,12 @@ def draft_members(connection: Connection) -> Rows:
     ).all()
 
 
-def drafts_at_kiva(connection: Connection) -> set[str]:
-    """The ids of all drafts that Kiva has, or may have: sent, in doubt or adopted."""
+def drafts_of_ours(connection: Connection) -> set[str]:
+    """The ids of all drafts that this ledger adopted or ever made a request for."""
     s = submission.c
-    query = sa.select(s.business_id).where(s.kind == "loan_draft", sa.text(AT_KIVA_CLAUSE))
+    query = sa.select(s.business_id).where(
+        s.kind == "loan_draft", sa.or_(sa.text(AT_KIVA_CLAUSE), s.attempt_id.is_not(None))
+    )
     return set(connection.execute(query).scalars())
 
 
