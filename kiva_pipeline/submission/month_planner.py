@@ -92,9 +92,11 @@ class MonthPlanner:
         if kind is PostKind.REPAYMENT:
             newest = pd.DataFrame.from_records(
                 [tuple(r) for r in last_sent(connection, kind.value, above=above, up_to=up_to)],
-                columns=["business_id", "period", "amount", "version"],
+                columns=["business_id", "period", "amount", "digits", "version"],
             ).astype({"business_id": "str", "period": "str", "amount": "Int64"})
-            newest = newest.drop_duplicates("business_id", keep="last").drop(columns="version")
+            newest = newest.drop_duplicates("business_id", keep="last")[
+                ["business_id", "period", "amount"]
+            ]
             return plan_reports(wanted, known, newest, self._terms())
         of_month = str(submission.month)
         mine = (

@@ -48,6 +48,13 @@ SEEN_AT_KIVA = "seen_at_kiva"
 NOT_THERE = "resolved_not_there"
 RETRY_ASKED = "retry_asked"
 
+# Guards on a figure that a named person may lift by approving exactly this figure. What the rules
+# hold (another currency, client or principal at Kiva, more than the principal, unknown kinds of
+# transactions) is never lifted: sending it would be wrong money. It goes once its cause is mended.
+LIFTED_BY_APPROVAL = frozenset(
+    {"lower_than_sent", "jump", "first_report_without_baseline", "month_held"}
+)
+
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",
@@ -90,8 +97,17 @@ SENTENCES = {
     "month_not_open_yet": "The month's report can't be posted yet.",
     "newer_sent": "A later month's figure was already sent for this loan.",
     "no_longer_expected": "Kiva does not expect a report for this loan any more.",
-    "lower_than_sent": "The figure is lower than the one sent before. A person must confirm it.",
-    "jump": "The figure rose by more than the settings allow in one month. A person must confirm.",
+    "lower_than_sent": "The figure is lower than the one sent before. Correct the MIS, or let a"
+    " named person approve it.",
+    "jump": "The figure rose by more than the settings allow in one month. Correct the MIS, or let"
+    " a named person approve it.",
+    "first_report_without_baseline": "This would be the first figure reported from here for a loan"
+    " that was at Kiva before, and nobody has said what was reported so far. Adopt its last figure"
+    " with `kiva-pipeline adopt`, or approve this one.",
+    "month_held": "So many loans of the month fall, jump, are missing or have no earlier figure"
+    " that the MIS may be wrong: nothing of the month goes. Look at `kiva-pipeline held`, then"
+    " correct the cause or approve the month's table.",
+    "approved": "A named person approved exactly this figure.",
     "accepted": "Kiva accepted it.",
     "accepted_with_warning": "Kiva accepted it with a warning.",
     "rejected": "Kiva refused it.",
