@@ -9,7 +9,6 @@ import hashlib
 import sqlite3
 import unicodedata
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,9 @@ def _judged(mis: dict[str, Any], kiva: pd.DataFrame) -> tuple[np.ndarray, dict[s
     ids, clients, currency = (_text(mis[n]) for n in ("loan_id", "client_id", "currency"))
     types = _text(mis["unknown_types"])
     digits = pd.to_numeric(pd.Series(mis["currency_digits"]), errors="coerce")
-    day = pd.to_datetime(pd.Series(mis["disbursed_on"], dtype="str"), format="%Y-%m-%d", errors="coerce")
+    day = pd.to_datetime(
+        pd.Series(mis["disbursed_on"], dtype="str"), format="%Y-%m-%d", errors="coerce"
+    )
     bad = (ids == "") | (currency == "") | ~digits.isin([0, 1, 2, 3, 4]).to_numpy()
     bad |= pd.Series(ids).duplicated(keep=False).to_numpy()
     bad |= (day.isna() & pd.Series(mis["disbursed_on"]).notna()).to_numpy()
@@ -91,7 +92,8 @@ def _judged(mis: dict[str, Any], kiva: pd.DataFrame) -> tuple[np.ndarray, dict[s
     at_kiva = kiva["internal_client_id"].to_numpy(dtype=object)
     price = _prices(kiva["loan_local_price"], places[at])
     same_currency = (
-        pd.Series(currency[at]).str.upper() == kiva["loan_currency"].reset_index(drop=True).str.upper()
+        pd.Series(currency[at]).str.upper()
+        == kiva["loan_currency"].reset_index(drop=True).str.upper()
     ).to_numpy()
     good = (
         ~shared
