@@ -5,7 +5,7 @@ partner, or that this ledger is not the one it should be. Then nothing may be se
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Set
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -22,7 +22,7 @@ _GRACE = timedelta(days=1)
 CREATED_BEFORE, CREATED_AFTER = 120, 60  # days around the disbursal day
 
 
-def strangers(kiva_loans: pd.DataFrame, known_ids: Collection[str], go_live_on: date) -> list[str]:
+def strangers(kiva_loans: pd.DataFrame, known_ids: Set[str], go_live_on: date) -> list[str]:
     """Ids of loans that Kiva lists, that were made after go-live, and that the ledger has not.
 
     A loan without an internal id is nobody's by name; that its client gets no second copy is
@@ -36,8 +36,8 @@ def strangers(kiva_loans: pd.DataFrame, known_ids: Collection[str], go_live_on: 
     """
     start = datetime.combine(go_live_on - _GRACE, datetime.min.time(), tzinfo=UTC).timestamp()
     newer = kiva_loans["create_time"].isna() | (kiva_loans["create_time"] >= start)
-    ids = kiva_loans.loc[newer.to_numpy(dtype=bool), "internal_loan_id"]
-    unknown = ids[(ids != "") & ~ids.isin(known_ids)].tolist()
+    ids = kiva_loans.loc[newer.to_numpy(dtype=bool), "internal_loan_id"].tolist()
+    unknown = [loan_id for loan_id in ids if loan_id and loan_id not in known_ids]
     if not unknown:
         return []
     normalised = {normalised_id(loan_id) for loan_id in known_ids}
@@ -104,9 +104,10 @@ def _same_client_at_kiva(
     last = (days.max() + timedelta(days=CREATED_AFTER + 1)).timestamp()
     created = kiva_loans["create_time"]
     near = (created.isna() | created.between(first, last)).to_numpy(dtype=bool)
-    exact = drafts.loc[drafts["effective_on"] != "", "business_id"]
-    loans = kiva_loans[near & ~kiva_loans["internal_loan_id"].isin(exact).to_numpy(dtype=bool)]
-    loans = loans[loans["internal_client_id"] != ""]
+    loans = kiva_loans[near & (kiva_loans["internal_client_id"] != "").to_numpy(dtype=bool)]
+    exact = set(drafts.loc[drafts["effective_on"] != "", "business_id"].tolist())
+    guessed = [loan_id not in exact for loan_id in loans["internal_loan_id"].tolist()]
+    loans = loans[np.array(guessed, dtype=bool)]
     mine = wanted.assign(client=wanted["client_id"].map(normalised_id)).rename_axis("at")
     mine = mine[mine["client"] != ""].reset_index()
     pairs = mine[["at", "business_id", "client", "amount", "currency", "currency_digits",
