@@ -12,7 +12,7 @@ from kiva_pipeline.errors import NotAllowedNowError
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Environment, Settings
 from kiva_pipeline.submission.crosscheck import strangers
-from kiva_pipeline.submission.ledger import Ledger, drafts_of_ours
+from kiva_pipeline.submission.ledger import Ledger, drafts_at_kiva
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan import Phase
 from kiva_pipeline.submission.reporting_period import report_phase
@@ -58,7 +58,7 @@ def no_strangers(ledger: Ledger, kiva_loans: pd.DataFrame) -> None:
     if not go_live_on:
         return
     with ledger.reading() as connection:
-        known = drafts_of_ours(connection)
+        known = drafts_at_kiva(connection)
     found = strangers(kiva_loans, known, date.fromisoformat(go_live_on))
     if not found:
         return
