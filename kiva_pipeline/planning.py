@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kiva_pipeline.expected import ExpectedLists
 from kiva_pipeline.field_key import field_key
 from kiva_pipeline.frames import FrameSpool, StoredFrame, private_folder, write_frame
 from kiva_pipeline.mis import records
@@ -28,7 +29,6 @@ from kiva_pipeline.streams import (
     ASKED_BALANCE_COLUMNS,
     asked_balances,
     draft_submission,
-    expected_in,
     group_members,
     journal_submission,
     repayment_report,
@@ -37,6 +37,7 @@ from kiva_pipeline.streams import (
 from kiva_pipeline.submission.ledger import Ledger, ledger_exists
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 from kiva_pipeline.submission.submit import SubmitOptions, submit
 
 
@@ -49,12 +50,14 @@ class PlannedStream:
         decisions: ``DECISION_COLUMNS``; what would be sent is ``planned``.
         rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
         digest: Of this stream's plan.
+        remark: Of a report, where the list of its loans is from.
     """
 
     kind: PostKind
     decisions: pd.DataFrame
     rows_in: int
     digest: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStream:
+def _planned(tools: _Tools, submission: Submission, rows_in: int, remark: str) -> PlannedStream:
     result = submit(
         submission,
         ledger=tools.ledger,
@@ -126,10 +129,11 @@ def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStre
         spool_folder=tools.folder,
         options=SubmitOptions(dry_run=True),
     )
-    return PlannedStream(submission.kind, result.decisions.read(), rows_in, result.digest)
+    decisions = result.decisions.read()
+    return PlannedStream(submission.kind, decisions, rows_in, result.digest, remark)
 
 
-def _drafts(tools: _Tools) -> tuple[Submission, int]:
+def _drafts(tools: _Tools) -> tuple[Submission, int, str]:
     settings, source, month = tools.settings, tools.source, tools.month
     rows_in = source.counts(month).loans
     loans = records.canonical_loans(source.loans(month))
@@ -144,12 +148,19 @@ def _drafts(tools: _Tools) -> tuple[Submission, int]:
         field_key=field_key(settings.state.folder),
     )
     rows = _stored(tools, "drafts", judged.rows)
-    return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in
+    return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in, ""
 
 
-def _report(tools: _Tools) -> tuple[Submission, int]:
+def _report(tools: _Tools) -> tuple[Submission, int, str]:
     settings, source, month = tools.settings, tools.source, tools.month
-    expected = expected_in(month, tools.kiva_loans, settings.clock.today())
+    kept = ExpectedLists(settings.expected_folder).of_month(
+        month,
+        tools.kiva_loans,
+        phase=report_phase(settings, month, marks_of_ledger(tools.ledger)),
+        today=settings.clock.today(),
+        keep=False,
+    )
+    expected = kept.loans
     members = group_members(expected, tools.ledger, source)
     with FrameSpool(tools.folder, records.empty_frame(ASKED_BALANCE_COLUMNS)) as balances:
         for chunk in asked_balances(source, expected, members, month.last_day):
@@ -158,10 +169,10 @@ def _report(tools: _Tools) -> tuple[Submission, int]:
         for judged in repayment_report(balances.finished, expected, settings, month):
             report.append(judged.rows)
     submission = report_submission(month, report.finished, settings, lambda: tools.kiva_loans)
-    return submission, len(expected)
+    return submission, len(expected), kept.frozen
 
 
-def _journals(tools: _Tools) -> tuple[Submission, int]:
+def _journals(tools: _Tools) -> tuple[Submission, int, str]:
     settings, source, month = tools.settings, tools.source, tools.month
     rows_in = source.counts(month).notes
     judged = build_journal_updates(
@@ -171,7 +182,7 @@ def _journals(tools: _Tools) -> tuple[Submission, int]:
         field_key=field_key(settings.state.folder),
     )
     rows = _stored(tools, "journals", judged.rows)
-    return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in
+    return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in, ""
 
 
 def _stored(tools: _Tools, name: str, rows: pd.DataFrame) -> StoredFrame:

@@ -12,4 +12,6 @@ def open_source(settings: Settings) -> Source:
         SourceUnavailableError: The MIS does not answer or its file is not there.
         SourceError: The MIS is not as the settings say; the message names the table or column.
     """
-    return DemoSource(settings.source.path, settings.journals.mark)
+    return DemoSource(
+        settings.source.path, settings.journals.mark, settings.repayments.transaction_types
+    )

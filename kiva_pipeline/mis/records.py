@@ -30,10 +30,13 @@ INSTALMENT_COLUMNS = {
 }  # fmt: skip
 BALANCE_COLUMNS = {
     "loan_id": _TEXT, "client_id": _TEXT, "currency": _TEXT, "currency_digits": "Int64",
-    "disbursed_on": _DAY, "disbursed": _MINOR, "repaid": _MINOR, "charged_back": _MINOR,
-    "recovered": _MINOR, "written_off": _MINOR, "unknown": _MINOR, "unknown_types": _TEXT,
-    "problems": "int64",
+    "disbursed_on": _DAY, "disbursed": _MINOR, "disbursed_later": _MINOR, "repaid": _MINOR,
+    "charged_back": _MINOR, "recovered": _MINOR, "written_off": _MINOR, "unknown": _MINOR,
+    "unknown_types": _TEXT, "problems": "int64",
 }  # fmt: skip
+_BALANCE_AMOUNTS = (
+    "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off", "unknown",
+)  # fmt: skip
 NOTE_COLUMNS = {
     "source_key": _TEXT, "note_id": _TEXT, "loan_id": _TEXT, "client_id": _TEXT,
     "written_on": _DAY, "subject": _TEXT, "body": _TEXT, "image_url": _TEXT, "problems": "int64",
@@ -112,17 +115,13 @@ BALANCE_RECORDS = Rulebook(
         _present("loan_id", "The MIS gave a balance without a loan id."),
         _unique("loan_id", "The MIS gave two balances for this loan; check the query's joins."),
         _present("currency", "The loan has no currency; set it in the MIS."),
-        _readable(
-            "currency_digits", "not 0 to 4", "The loan's number of decimals can't be read."
-        ),
+        _readable("currency_digits", "not 0 to 4", "The loan's number of decimals can't be read."),
         *(
             _readable(column, "not a number", f"The MIS gave no readable “{column}” amount.")
-            for column in (
-                "disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown",
-            )
+            for column in _BALANCE_AMOUNTS
         ),
     ],
-)  # fmt: skip
+)
 NOTE_RECORDS = Rulebook(
     "note records",
     [
@@ -172,7 +171,7 @@ def canonical_balances(frame: pd.DataFrame) -> pd.DataFrame:
     made = _texts(frame, BALANCE_COLUMNS)
     _digits(made, frame)
     _days(made, "disbursed_on", frame["disbursed_on"], required=False)
-    for column in ("disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown"):
+    for column in _BALANCE_AMOUNTS:
         amounts = pd.to_numeric(frame[f"{column}_minor"], errors="coerce")
         made[column] = amounts.where(amounts == np.floor(amounts)).astype("Int64")
         made[f"{column}_unreadable"] = made[column].isna()

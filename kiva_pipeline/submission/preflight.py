@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from kiva_pipeline.errors import NotAllowedNowError
 from kiva_pipeline.partner_api.exchange import PostKind
+from kiva_pipeline.periods import Phase
 from kiva_pipeline.settings import Environment, Settings
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.month_submission import Submission
-from kiva_pipeline.submission.plan import Phase
-from kiva_pipeline.submission.reporting_period import report_phase
+from kiva_pipeline.submission.reporting_period import month_marks, report_phase
+from kiva_pipeline.submission.tables import ledger as ledger_table
 
 
 def may_write(ledger: Ledger, settings: Settings) -> None:
@@ -36,11 +39,14 @@ def gate(submission: Submission, ledger: Ledger, settings: Settings) -> Callable
     """Asked before each batch: a pause or the end of the month stops a run that is under way."""
 
     def why_not() -> str:
-        if ledger.card().paused_by:
+        with ledger.reading() as connection:
+            paused = connection.execute(sa.select(ledger_table.c.paused_by)).scalar_one()
+            marks = month_marks(connection) if submission.kind is PostKind.REPAYMENT else ()
+        if paused:
             return "paused"
         if (
             submission.kind is PostKind.REPAYMENT
-            and report_phase(settings, submission.month) is not Phase.OPEN
+            and report_phase(settings, submission.month, marks) is not Phase.OPEN
         ):
             return "the month's report is not open any more"
         return ""
