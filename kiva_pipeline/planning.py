@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kiva_pipeline.expected import ExpectedLists
+from kiva_pipeline.expected import ExpectedList, ExpectedLists
 from kiva_pipeline.field_key import field_key
 from kiva_pipeline.frames import FrameSpool, StoredFrame, private_folder, write_frame
 from kiva_pipeline.mis import records
@@ -50,6 +50,7 @@ class PlannedStream:
         decisions: ``DECISION_COLUMNS``; what would be sent is ``planned``.
         rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
         digest: Of this stream's plan.
+        objections: Why a run would send nothing now.
         remark: Of a report, where the list of its loans is from.
     """
 
@@ -57,6 +58,7 @@ class PlannedStream:
     decisions: pd.DataFrame
     rows_in: int
     digest: str
+    objections: list[str]
     remark: str = ""
 
 
@@ -119,7 +121,7 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _planned(tools: _Tools, submission: Submission, rows_in: int, remark: str) -> PlannedStream:
+def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStream:
     result = submit(
         submission,
         ledger=tools.ledger,
@@ -130,10 +132,13 @@ def _planned(tools: _Tools, submission: Submission, rows_in: int, remark: str) -
         options=SubmitOptions(dry_run=True),
     )
     decisions = result.decisions.read()
-    return PlannedStream(submission.kind, decisions, rows_in, result.digest, remark)
+    remark = _expected(tools).frozen if submission.kind is PostKind.REPAYMENT else ""
+    return PlannedStream(
+        submission.kind, decisions, rows_in, result.digest, result.objections, remark
+    )
 
 
-def _drafts(tools: _Tools) -> tuple[Submission, int, str]:
+def _drafts(tools: _Tools) -> tuple[Submission, int]:
     settings, source, month = tools.settings, tools.source, tools.month
     rows_in = source.counts(month).loans
     loans = records.canonical_loans(source.loans(month))
@@ -148,19 +153,12 @@ def _drafts(tools: _Tools) -> tuple[Submission, int, str]:
         field_key=field_key(settings.state.folder),
     )
     rows = _stored(tools, "drafts", judged.rows)
-    return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in, ""
+    return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in
 
 
-def _report(tools: _Tools) -> tuple[Submission, int, str]:
+def _report(tools: _Tools) -> tuple[Submission, int]:
     settings, source, month = tools.settings, tools.source, tools.month
-    kept = ExpectedLists(settings.expected_folder).of_month(
-        month,
-        tools.kiva_loans,
-        phase=report_phase(settings, month, marks_of_ledger(tools.ledger)),
-        today=settings.clock.today(),
-        keep=False,
-    )
-    expected = kept.loans
+    expected = _expected(tools).loans
     members = group_members(expected, tools.ledger, source)
     with FrameSpool(tools.folder, records.empty_frame(ASKED_BALANCE_COLUMNS)) as balances:
         for chunk in asked_balances(source, expected, members, month.last_day):
@@ -169,10 +167,21 @@ def _report(tools: _Tools) -> tuple[Submission, int, str]:
         for judged in repayment_report(balances.finished, expected, settings, month):
             report.append(judged.rows)
     submission = report_submission(month, report.finished, settings, lambda: tools.kiva_loans)
-    return submission, len(expected), kept.frozen
+    return submission, len(expected)
 
 
-def _journals(tools: _Tools) -> tuple[Submission, int, str]:
+def _expected(tools: _Tools) -> ExpectedList:
+    settings = tools.settings
+    return ExpectedLists(settings.expected_folder).of_month(
+        tools.month,
+        tools.kiva_loans,
+        phase=report_phase(settings, tools.month, marks_of_ledger(tools.ledger)),
+        today=settings.clock.today(),
+        keep=False,
+    )
+
+
+def _journals(tools: _Tools) -> tuple[Submission, int]:
     settings, source, month = tools.settings, tools.source, tools.month
     rows_in = source.counts(month).notes
     judged = build_journal_updates(
@@ -182,7 +191,7 @@ def _journals(tools: _Tools) -> tuple[Submission, int, str]:
         field_key=field_key(settings.state.folder),
     )
     rows = _stored(tools, "journals", judged.rows)
-    return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in, ""
+    return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in
 
 
 def _stored(tools: _Tools, name: str, rows: pd.DataFrame) -> StoredFrame:

@@ -14,10 +14,9 @@ from kiva_pipeline.sandbox.demo_mis import loans_at_kiva
 from kiva_pipeline.sandbox.seed_records import KivaLoanSeed
 from kiva_pipeline.settings import Secrets, Settings
 from kiva_pipeline.submission.adopt import Adoption, AdoptionReport, adopt
-from kiva_pipeline.submission.adoption_files import Baseline
+from kiva_pipeline.submission.adopted_rows import Baseline
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
-from kiva_pipeline.submission.lock import sender_lock
 
 _WHO = "practice"
 
@@ -57,10 +56,8 @@ def adopt_practice(settings: Settings, mis: Path) -> AdoptionReport:
         environment=settings.environment.value,
         partner_id=settings.partner.id,
     )
-    actor = Actor(who=_WHO, run_id="")
     try:
-        with sender_lock(ledger, run_id=_WHO, wait_seconds=settings.state.wait_for_lock_seconds):
-            return adopt(ledger, adoption, actor)
+        return adopt(ledger, adoption, Actor(who=_WHO, run_id=""), settings)
     finally:
         ledger.close()
 

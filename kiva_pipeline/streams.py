@@ -19,11 +19,13 @@ from kiva_pipeline.periods import Month
 from kiva_pipeline.rules.judged import Judged
 from kiva_pipeline.rules.repayments import build_repayment_report
 from kiva_pipeline.settings import Settings
-from kiva_pipeline.submission.adopt import ADOPTED
 from kiva_pipeline.submission.baselines import group_drafts
 from kiva_pipeline.submission.bodies import DraftBodies, JournalBodies, RepaymentBodies
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.states import ADOPTED, ADOPTED_WAITING
+
+_ADOPTED = {ADOPTED, ADOPTED_WAITING}
 
 # One row for each pair of a loan that Kiva expects and an MIS loan that answers for it (itself, or
 # a member of its group). `known` is false where the MIS has no such loan; `group_client` is the
@@ -53,7 +55,7 @@ def group_members(expected: pd.DataFrame, ledger: Ledger, source: Source) -> pd.
     frozen = [
         (group_id, loan_id, client_id)
         for group_id, loan_ids, client_id, why in drafts
-        if group_id in asked and not (why == ADOPTED and loan_ids == [group_id])
+        if group_id in asked and not (why in _ADOPTED and loan_ids == [group_id])
         for loan_id in loan_ids
     ]
     unknown = sorted(several - {group_id for group_id, *_ in drafts})

@@ -63,7 +63,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         with explained(), mis.open() as source:
             expected = source.counts(month).loans
             frame = records.canonical_loans(source.loans(month))
-        return _extracted(frame, expected, records.LOAN_RECORDS)
+            return _extracted(frame, expected, records.LOAN_RECORDS)
 
     @dg.asset(
         **common,
@@ -79,11 +79,11 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         run** reads them again and replaces the month.
         """
         month = month_of(context)
-        loans = mis_loans.read(["loan_id", "currency_digits"])
         with explained(), mis.open() as source:
+            loans = mis_loans.read(["loan_id", "currency_digits"])
             expected = source.counts(month).instalments
             frame = records.canonical_instalments(source.instalments(month), loans)
-        return _extracted(frame, expected, records.INSTALMENT_RECORDS)
+            return _extracted(frame, expected, records.INSTALMENT_RECORDS)
 
     @dg.asset(
         **common,
@@ -100,7 +100,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         with explained(), mis.open() as source:
             expected = source.counts(month).notes
             frame = records.canonical_notes(source.notes(month))
-        return _extracted(frame, expected, records.NOTE_RECORDS)
+            return _extracted(frame, expected, records.NOTE_RECORDS)
 
     @dg.asset(
         **common,

@@ -49,8 +49,9 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         metadata says which. Empty for a month that is not over. **A second run** keeps today's list
         again while the month is open, and never writes over the list of one that is final.
         """
-        month, settings = month_of(context), partner.settings
+        month = month_of(context)
         with explained(), ledger.open() as book:
+            settings = partner.settings
             listed = ExpectedLists(settings.expected_folder).of_month(
                 month,
                 kiva_loans.read(),
@@ -95,13 +96,12 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         no answer: that is `missing`, never 0. **Window:** as of the month's last day; empty for a
         month that is not over. **A second run** builds it anew; nothing is sent here.
         """
-        month, settings = month_of(context), partner.settings
-        expected = expected_loans.read()
+        month, expected = month_of(context), expected_loans.read()
         broken: Counter[str] = Counter()
         states: Counter[str] = Counter(dict.fromkeys(_STATES, 0))
         empty = empty_frame(REPORT_COLUMNS)
         with explained(), FrameSpool(partner.spool_folder, empty) as spool:
-            for judged in report_chunks(mis_balances, expected, settings, month):
+            for judged in report_chunks(mis_balances, expected, partner.settings, month):
                 spool.append(judged.rows)
                 broken.update(judged.counts)
                 states.update(judged.rows["state"].value_counts().to_dict())
@@ -139,17 +139,18 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         **Window:** only the month whose reporting period is open is ever posted: a closed one is
         compared and carried forward. **A second run** posts only the figures that changed.
         """
-        yield from send_month(
-            context,
-            report_submission(
-                month_of(context), repayment_report, partner.settings, kiva_loans.read
-            ),
-            len(repayment_report),
-            config=config,
-            partner=partner,
-            kiva=kiva,
-            ledger=ledger,
-        )
+        with explained():
+            yield from send_month(
+                context,
+                report_submission(
+                    month_of(context), repayment_report, partner.settings, kiva_loans.read
+                ),
+                len(repayment_report),
+                config=config,
+                partner=partner,
+                kiva=kiva,
+                ledger=ledger,
+            )
 
     return [expected_loans, repayment_report, repayment_submissions]
 

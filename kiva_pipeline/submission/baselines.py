@@ -1,8 +1,8 @@
 """What the ledger knows that a month's report is held against; reads only.
 
 The last figures of loans, and the members that a group's draft was sent with. What must not break:
-what was only adopted never counts as posted from here, so that a loan whose history nobody told is
-not taken for a new one.
+a loan that was at Kiva when it was adopted never counts as posted from here, so that one whose
+history nobody told is not taken for a new one. (A draft that only waited in PA2 then is new.)
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.partner_api.exchange import PostKind
-from kiva_pipeline.submission.adopt import ADOPTED
 from kiva_pipeline.submission.ledger import Rows, last_sent
-from kiva_pipeline.submission.states import State
+from kiva_pipeline.submission.states import ADOPTED, State
 from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, submission
 
 _IDS_AT_ONCE = 500  # that every database takes as the parameters of one statement

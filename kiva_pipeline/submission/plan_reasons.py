@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 
-import orjson
 import pandas as pd
 
 from kiva_pipeline.money import to_digits
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import SENTENCES
 
 # What is told of beside the sentence: what changed since it was sent in this month, or how the
@@ -45,22 +45,6 @@ def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
             ]
     plan["reasons"] = reasons
     return plan
-
-
-def reason(code: str, detail: str = "", *, field: str = "") -> str:
-    """One of the planner's or the sender's own reasons in the rules' JSON form."""
-    return orjson.dumps(
-        [
-            {
-                "code": code,
-                "field": field,
-                "value_class": "",
-                "severity": "",
-                "sentence": SENTENCES[code],
-                "detail": detail,
-            }
-        ]
-    ).decode()
 
 
 def _steps(rows: pd.DataFrame) -> list[str]:

@@ -26,8 +26,8 @@ from kiva_pipeline.submission.classify import Fate, Verdict, classify
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, SendQueue
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
 MAX_UNCERTAIN = 3
@@ -145,7 +145,8 @@ class Sender:
         """Answers and the next intents in one transaction."""
         if not (answered or intents):
             return
-        with self.ledger.writing() as connection:
+        # An intent needs the sender lock; an answer that is known is kept also when that is lost.
+        with self.ledger.writing() if intents else self.ledger.settling() as connection:
             for settlement in answered.values():
                 attempts.settle(connection, settlement, self.actor)
             attempts.write_intents(connection, intents, self.actor)

@@ -40,6 +40,14 @@ NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
 # new attempt is answered.
 RESENT = "resend_same"
 
+# Reasons of what Kiva had before the ledger began: listed by it, or a draft that waited in PA2.
+ADOPTED = "adopted"
+ADOPTED_WAITING = "adopted_waiting"
+SEEN_AT_KIVA = "seen_at_kiva"
+# Reasons of a version that ended by the word of a person, and make the planner plan a new one.
+NOT_THERE = "resolved_not_there"
+RETRY_ASKED = "retry_asked"
+
 # Guards on a figure that a named person may lift by approving exactly this figure. What the rules
 # hold (another currency, client or principal at Kiva, more than the principal, unknown kinds of
 # transactions) is never lifted: sending it would be wrong money. It goes once its cause is mended.
@@ -52,11 +60,14 @@ SENTENCES = {
     "new": "Kiva does not have it yet.",
     "changed": "The figure changed since it was last reported.",
     "same": "Kiva already has exactly this.",
+    "waited": "Kiva does not have it yet: it waited for its turn.",
     "corrected": "It was refused or withdrawn before and has been corrected since.",
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
     " Nothing is sent. Check that it is the same loan.",
-    "adopted": "Kiva had it before this ledger began to post. Nothing is sent.",
+    ADOPTED: "Kiva had it before this ledger began to post, or got it by another way; it was"
+    " adopted. Nothing is sent.",
+    ADOPTED_WAITING: "It waited in PA2 as a draft when the ledger was adopted. Nothing is sent.",
     "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
     " Amend or delete it by hand in PA2.",
     "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
@@ -66,7 +77,15 @@ SENTENCES = {
     "gone": "The MIS no longer has it, and nothing was sent: nothing to do.",
     "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
     " it with `kiva-pipeline resolve`; it is never sent again by itself.",
-    "seen_at_kiva": "The answer was lost, but Kiva lists the loan now: it arrived.",
+    SEEN_AT_KIVA: "The answer was lost, but Kiva lists the loan now: it arrived.",
+    "resolved_arrived": "A person found it in PA2: it arrived.",
+    NOT_THERE: "A person looked in PA2 and did not find it. The next run plans it anew, from what"
+    " the MIS says then.",
+    "not_there_before": "The last answer was lost and a person did not find it in PA2: today's"
+    " record goes as a new one.",
+    RETRY_ASKED: "Kiva refused it, and a person asked for it to go once more: the next run sends"
+    " it.",
+    "retried": "Kiva refused exactly this before; it goes once more because a person asked for it.",
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
