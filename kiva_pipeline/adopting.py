@@ -14,15 +14,18 @@ from kiva_pipeline.errors import NotAllowedNowError, SettingsError
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.partner_api.client import PartnerApi
 from kiva_pipeline.partner_api.records import EXPECTED_STATUSES
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.settings import Secrets, Settings
 from kiva_pipeline.submission.adopt import Adoption, AdoptionReport, adopt, preview
 from kiva_pipeline.submission.adopted_rows import WaitingDraft
 from kiva_pipeline.submission.adoption_files import AdoptionFiles, Faults
 from kiva_pipeline.submission.ledger import Ledger, last_sent, ledger_exists
 from kiva_pipeline.submission.ledger_writes import Actor
-from kiva_pipeline.submission.plan import Phase
-from kiva_pipeline.submission.reporting_period import report_phase
+from kiva_pipeline.submission.reporting_period import (
+    marks_of_ledger,
+    marks_of_partner,
+    report_phase,
+)
 from kiva_pipeline.submission.witness import refuse_untrusted
 
 Progress = Callable[[str], None]
@@ -83,7 +86,8 @@ def prepare_adoption(
         progress("asking the MIS")
         with open_source(settings) as source:
             asked = AskedMis(source, settings, kiva_loans, files)
-        known = asked.witnesses(lambda month: report_phase(settings, month) is Phase.CLOSED)
+        marks = marks_of_ledger(book) if book else ()
+        known = asked.witnesses(lambda month: report_phase(settings, month, marks) is Phase.CLOSED)
         drafts = files.draft_ids(known, faults)
         members, baselines = files.members(known, faults), files.baselines(known, faults)
         faults.refuse()
@@ -217,7 +221,7 @@ def proposals(
 
 def last_final_month(settings: Settings) -> Month:
     """The newest month whose report is final today."""
-    month = Month.of(settings.clock.today()).plus(-1)
-    while report_phase(settings, month) is not Phase.CLOSED:
+    month, marks = Month.of(settings.clock.today()).plus(-1), marks_of_partner(settings)
+    while report_phase(settings, month, marks) is not Phase.CLOSED:
         month = month.plus(-1)
     return month

@@ -10,7 +10,7 @@ def test_a_world_has_a_sandbox_that_knows_the_loans_of_its_mis(tmp_path_factory)
         assert world.demo.loans == 40
         assert world.posts() == 0
         today = world.settings.clock.today()
-        assert world.settings.calendar.reporting.open_month(today) == OPEN_MONTH
+        assert world.settings.calendar.reporting.open_month(today, ()) == OPEN_MONTH
 
 
 def test_a_worlds_ledger_knows_what_its_sandbox_was_seeded_with(tmp_path_factory):
