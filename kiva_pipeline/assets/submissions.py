@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,12 +13,15 @@ from kiva_pipeline.assets import checks
 from kiva_pipeline.assets.describe import submitted
 from kiva_pipeline.assets.failures import explained
 from kiva_pipeline.assets.resources import KivaResource, LedgerResource, PartnerResource
-from kiva_pipeline.errors import SenderBusyError
+from kiva_pipeline.errors import NotAllowedNowError, SenderBusyError
+from kiva_pipeline.frames import StoredFrame
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.submit import SubmitOptions, SubmitResult, submit
 
+# A failed step is re-run the same day at the latest; what waited longer is read again first.
+_STALE_AFTER = timedelta(hours=12)
 POOL = "kiva_api"  # one sender at a time is polite to Kiva; the ledger's lock is the safety
 
 
@@ -66,6 +71,8 @@ def send_month(
     options = SubmitOptions(dry_run=config.dry_run, limit=config.limit, pause=time.sleep)
     busy = ""
     with explained(), ledger.open() as book:
+        if not config.dry_run:
+            _refuse_stale(submission.rows, partner.settings.clock.now())
 
         def go(options: SubmitOptions) -> SubmitResult:
             return submit(
@@ -99,6 +106,17 @@ def send_month(
             f" {result.tally.rows.get(State.DEFERRED.value, 0)} rows wait for the next run;"
             " nothing is sent twice by running it again.",
             allow_retries=False,
+        )
+
+
+def _refuse_stale(rows: StoredFrame, now: datetime) -> None:
+    """Let nobody send what was read from the MIS long ago, by re-running this step alone."""
+    built = datetime.fromtimestamp(Path(str(rows.path)).stat().st_mtime, UTC)
+    if now - built > _STALE_AFTER:
+        raise NotAllowedNowError(
+            f"What would be sent was read from the MIS on {built:%Y-%m-%d} at {built:%H:%M} UTC,"
+            " and may have been corrected there since.",
+            "Run the whole job for this month: it reads the MIS again.",
         )
 
 
