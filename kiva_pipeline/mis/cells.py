@@ -40,9 +40,10 @@ _FLOAT_DIGITS = 15  # every decimal number of so many digits survives being a fl
 def texts(values: Column) -> Column:
     """NFC text without blanks at its ends; "" for an empty cell.
 
-    Bytes are read as UTF-8; what is none becomes U+FFFD, which ``unreadable_texts`` finds.
+    Bytes are read as UTF-8; what is none becomes U+FFFD, which ``unreadable_texts`` finds. So does
+    a NUL, which not every ledger can keep.
     """
-    found = _written(values)
+    found = _written(values).str.replace("\0", "\N{REPLACEMENT CHARACTER}", regex=False)
     foreign = ~found.str.isascii()
     if foreign.any():  # ASCII is NFC, and ids are hardly ever anything else
         found[foreign] = found[foreign].str.normalize("NFC").to_numpy()

@@ -517,3 +517,12 @@ def test_no_sentence_of_a_record_quotes_what_it_found():
             assert rule.sentence.endswith(".")
             assert "{" not in rule.sentence
             assert rule.value_class
+
+
+def test_a_nul_in_a_text_is_replaced_because_not_every_ledger_can_keep_one():
+    made = notes({"note_id": "1\0", "loan_id": "00\x001", "body": "\0"}, {"note_id": "2"})
+    assert made["note_id"].tolist() == ["1\N{REPLACEMENT CHARACTER}", "2"]
+    assert made["loan_id"].tolist() == ["00\N{REPLACEMENT CHARACTER}1", "L1"]
+    assert "\0" not in "".join(made["body"])
+    assert codes(NOTE_RECORDS, made, 0)
+    assert not codes(NOTE_RECORDS, made, 1)
