@@ -14,7 +14,6 @@ import pandas as pd
 
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.expected import ExpectedList, ExpectedLists
-from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.field_key import field_key_for_looking
 from kiva_pipeline.frames import FrameSpool, StoredFrame, write_frame
 from kiva_pipeline.mis import records

@@ -6,6 +6,8 @@ kiva("plan", "2026-10", "--settings", file).code == 10
 import contextlib
 import io
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kiva_pipeline.cli.main import command_line
+from kiva_pipeline_tests.worlds import World
 
 PROGRAM = [sys.executable, "-c", "from kiva_pipeline.cli.main import main; main()"]
 
@@ -67,3 +70,13 @@ def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
     )
+
+
+def with_mis(world: World, *changes: str, name: str = "other") -> Path:
+    """A settings file like the world's, on a copy of its MIS that was changed by SQL."""
+    copy = world.folder / f"{name}.sqlite"
+    shutil.copy(world.mis, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as connection, connection:
+        for change in changes:
+            connection.execute(change)
+    return world.settings_with(f"{name}.yaml", source={"path": copy.name})

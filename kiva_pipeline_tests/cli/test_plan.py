@@ -5,19 +5,23 @@ import hashlib
 import pytest
 
 from kiva_pipeline.mis.open import open_source
-from kiva_pipeline_tests.cli.terminal import kiva
+from kiva_pipeline_tests.cli.terminal import kiva, with_mis
 from kiva_pipeline_tests.worlds import OPEN_MONTH, RUNNING_MONTH, demo_world
 
 STREAMS = {"loan drafts", "repayments", "journals"}
 
 
 def contents(folder):
-    """Every file below a folder with its content; the sandbox writes down who asked it."""
+    """Every file below a folder with its content, but for what only says that there was a plan.
+
+    The sandbox writes down who asked it, and a plan leaves a card with its counts.
+    """
     return {
         file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob("*")
         if file.is_file() and not file.name.startswith("sandbox.sqlite")
-    }
+        and file.parent.name != "plans"
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +52,14 @@ def test_a_plan_is_complete_and_the_same_each_time(world, plans):
 
 
 def test_what_would_not_be_sent_is_listed_with_its_reason_and_the_most_urgent_first(plans):
-    order = ["held", "missing", "blocked", "already_at_kiva"]
+    waiting = ["uncertain", "rejected", "needs_person", "held", "missing", "blocked"]
     for done in plans[0]:
         told = done.told
         unsent = told["unsent"]
         assert all(line["sentence"] for line in unsent)
+        order = [*waiting, *sorted({line["decision"] for line in unsent} - {*waiting})]
         places = [order.index(line["decision"]) for line in unsent]
         assert places == sorted(places)
-        waiting = {"held", "missing", "blocked"}
         rows = {(ln["stream"], ln["id"]) for ln in unsent if ln["decision"] in waiting}
         assert len(rows) == told["wait_for_person"] > 0
         assert done.code == 10
@@ -78,6 +82,14 @@ def test_people_are_shown_the_same_numbers_and_that_nothing_was_sent(world, plan
     assert world.posts() == 0
 
 
+def test_what_a_plan_leaves_behind_are_counts_for_its_owners_eyes(world, plans):
+    for done in plans[0]:
+        (card,) = (world.folder / "plans").glob(f"{done.told['digest']}.json")
+        assert (card.stat().st_mode & 0o777, card.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        for line in done.told["unsent"]:
+            assert line["id"] not in card.read_text()
+
+
 def test_one_stream_is_planned_alone(world):
     done = kiva(
         "plan", RUNNING_MONTH, "--stream", "drafts", "--json", "--settings", world.settings_file
@@ -87,7 +99,8 @@ def test_one_stream_is_planned_alone(world):
 
 
 def test_an_empty_month_has_nothing_and_waits_for_nobody(world):
-    done = kiva("plan", "2027-01", "--settings", world.settings_file)
+    untagged = with_mis(world, "UPDATE loans SET funding_source = 'OWN'", "DELETE FROM notes")
+    done = kiva("plan", "2027-01", "--settings", untagged)
     assert done.code == 0
     assert "There is nothing in this month." in done.out
     assert "0 rows wait for a person." in done.words
