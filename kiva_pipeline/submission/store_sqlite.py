@@ -21,7 +21,7 @@ from kiva_pipeline.submission.tables import metadata
 
 _BEGIN = "sqlite_begin"
 _AT_ONCE = {_BEGIN: "BEGIN IMMEDIATE"}  # one writer from its first statement on
-_HEADER = 100
+_MAGIC, _HEADER = b"SQLite format 3\0", 100
 _BUSY_SECONDS = 30
 _WAL_TRIES, _WAL_WAIT_SECONDS = 100, 0.05
 
@@ -40,8 +40,8 @@ class SqliteStore:
         event.listen(self.engine, "handle_error", self._remember)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.file.is_file()
+        """Whether the file is there and not empty: then it was about to be born, or is lost."""
+        return self.file.exists() and self.file.stat().st_size > 0
 
     def refuse_unsafe(self) -> None:
         """Refuse a network drive and a file that was cut off; make the file private to its owner.
@@ -160,7 +160,8 @@ def is_cut_off(file: Path) -> bool:
     page = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     told = pages * (65536 if page == 1 else page)
-    if not size or (len(header) == _HEADER and told <= size):
+    ours = header.startswith(_MAGIC[: len(header)])  # what another file is, SQLite says itself
+    if not size or not ours or (len(header) == _HEADER and told <= size):
         return False
     # The missing pages may still be in the write-ahead log: looked at last, since it goes last.
     log = file.with_name(file.name + "-wal")
