@@ -5,6 +5,7 @@ only, and a sender whose file is moved, replaced or deleted under it sends nothi
 """
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +23,7 @@ _BEGIN = "sqlite_begin"
 _AT_ONCE = {_BEGIN: "BEGIN IMMEDIATE"}  # one writer from its first statement on
 _MAGIC, _HEADER = b"SQLite format 3\0", 100
 _BUSY_SECONDS = 30
+_WAL_TRIES, _WAL_WAIT_SECONDS = 100, 0.05
 
 
 class SqliteStore:
@@ -184,13 +186,27 @@ def _shared(folder: Path) -> str:
 
 def _durable(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not open transactions by itself
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    _turn_on_write_ahead_log(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",  # a committed intent survives a power cut
         "foreign_keys=ON",
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _turn_on_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # Programs that meet at a ledger's birth all turn it on. SQLite lets one of them, and does not
+    # make the others wait as it does everywhere else.
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            time.sleep(_WAL_WAIT_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
