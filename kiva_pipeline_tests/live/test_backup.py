@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from kiva_pipeline.errors import NotAllowedNowError
-from kiva_pipeline.submission.witness import keep_witness
+from kiva_pipeline.submission.witness import trust
 from kiva_pipeline_tests.live.ledgers import ledger_at, process
 from kiva_pipeline_tests.live.partners import Partner
-from kiva_pipeline_tests.live.senders import LOANS, Kiva, send
+from kiva_pipeline_tests.live.senders import LOANS, ROWS, Kiva, know_august, send, states
 from kiva_pipeline_tests.live.test_ledger_opening import file_of, refusal
 from kiva_pipeline_tests.live.test_sender_lock import ON_SQLITE
 from kiva_pipeline_tests.submission import books
@@ -91,14 +91,14 @@ def test_a_backup_that_was_made_while_a_sender_was_at_work_is_whole_and_is_resto
             kiva.go_on.set()
             assert running.wait(60) == 0
         with ledger_at(ledger_url) as book:
-            assert set(books.states(book).values()) == {"accepted"}
+            assert set(states(book).values()) == {"accepted"}
             number = book.card().ledger_id
 
         restore(file, ledger_url, request)
         with ledger_at(ledger_url) as book:
             assert book.card().ledger_id == number
             # As it was in the middle of the second request, and a sender can take it from there.
-            assert Counter(books.states(book).values()) == {
+            assert Counter(states(book).values()) == {
                 "accepted": 2, "in_flight": 2, "planned": 4,
             }  # fmt: skip
             assert len(books.attempts(book)) == 2
@@ -109,8 +109,9 @@ def test_a_restored_ledger_sends_nothing_until_it_is_adopted_again(ledger_url, t
     state = {"folder": str(tmp_path / "state")}
     with Kiva() as kiva:
         with ledger_at(ledger_url) as book:
+            know_august(book, ROWS)
             books.mark(book, adopted_at="2026-09-01T00:00:00.000000Z", go_live_on="2026-09-01")
-            keep_witness(book, tmp_path / "state")  # as `adopt` does
+            trust(book, tmp_path / "state")  # as `adopt` does
             back_up(ledger_url, tmp_path / "backup", request)
             send(book, kiva.url, tmp_path, state=state)
         posts = len(kiva.posts)
@@ -191,7 +192,7 @@ def test_the_command_says_what_it_copied(ledger_url, tmp_path, capsys):
     out, err = capsys.readouterr()
     if ledger_url.startswith("sqlite"):
         assert code == 0
-        assert json.loads(out)["rows"]["submission"] == len(LOANS)
+        assert json.loads(out)["rows"]["submission"] == 2 * len(LOANS)
     else:
         assert code == 5
         assert "pg_dump" in err
