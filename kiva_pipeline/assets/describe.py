@@ -84,6 +84,7 @@ def submitted(result: SubmitResult, *, dry_run: bool, skipped: str = "") -> dict
         **{f"rows {words(state)}": tally.rows.get(state.value, 0) for state in State},
         "recovered orphans": result.recovered,
         "stopped": summary.stopped or "no",
+        "digest of the plan": result.digest,
         "dry run": dry_run,
     }
 
@@ -102,6 +103,7 @@ def _summary(result: SubmitResult, *, nothing_sent: bool) -> str:
     stopped = result.summary.stopped
     heads = [
         "**Nothing was sent: this is what would be.**" if nothing_sent else "",
+        *(f"**A run would send nothing now.** {why}" for why in result.objections),
         f"**Stopped early: {stopped}.**" if stopped else "",
         "" if reasons else "There is nothing in this month.",
     ]

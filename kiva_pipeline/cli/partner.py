@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiva_pipeline.demo_home import default_settings_file
-from kiva_pipeline.errors import SettingsError
+from kiva_pipeline.errors import LedgerError, SettingsError
 from kiva_pipeline.periods import Month
 from kiva_pipeline.settings import Calendar, Settings, load_settings
 
@@ -34,9 +34,13 @@ def months_asked(text: str, calendar: Calendar, today: date) -> list[Month]:
     Raises:
         SettingsError: It is no month, or one outside of the partner's months.
     """
-    first, _, last = re.sub(r"\s", "", text).partition("..")
+    first, dots, last = re.sub(r"\s", "", text).partition("..")
+    if dots and not (first and last):
+        raise SettingsError(
+            f"“{text}” is only half a range of months.", "Write both ends: 2026-05..2026-10."
+        )
     months = [Month.parse(first)]
-    end = Month.parse(last) if last else months[0]
+    end = Month.parse(last) if dots else months[0]
     if end < months[0]:
         raise SettingsError(f"“{text}” ends before it begins.", "Write the older month first.")
     if months[0] < calendar.first_month:
@@ -84,3 +88,19 @@ def partner_ledger(settings: Settings) -> "Iterator[Ledger | None]":
         yield ledger
     finally:
         ledger.close()
+
+
+@contextlib.contextmanager
+def ledger_to_act_on(settings: Settings) -> "Iterator[Ledger]":
+    """The partner's ledger for a person's act.
+
+    Raises:
+        LedgerError: There is none yet, it can't be opened, or it is another partner's.
+    """
+    with partner_ledger(settings) as ledger:
+        if ledger is None:
+            raise LedgerError(
+                "There is no ledger yet: nothing was ever decided or sent from here.",
+                "Check --settings and state.folder; a first `kiva-pipeline run` makes the ledger.",
+            )
+        yield ledger

@@ -20,9 +20,12 @@ _SENT = {
     "payload_hash": "sent_hash", "amount": "sent_amount", "effective_on": "sent_effective_on",
     "field_hashes": "sent_fields", "month": "sent_month",
 }  # fmt: skip
-_REFUSED = {"payload_hash": "refused_hash", "updated_at": "refused_at"}
+_REFUSED = {
+    "payload_hash": "refused_hash", "updated_at": "refused_at", "reason_code": "refused_reason",
+}  # fmt: skip
 _LAST = {
     "version": "last_version", "state": "last_state", "month": "last_month",
+    "reason_code": "last_reason",
     "amount": "last_amount", "currency": "last_currency", "currency_digits": "last_digits",
 }  # fmt: skip
 
@@ -38,7 +41,9 @@ def known_frame(rows: Rows) -> pd.DataFrame:
         ``refused_*``, ``last_*``; empty where there is no such version.
     """
     versions = pd.DataFrame.from_records([tuple(row) for row in rows], columns=_FIELDS)
-    versions = versions.astype({"id": "Int64", "amount": "Int64", "currency_digits": "Int64"})
+    versions = versions.astype({"id": "Int64", "currency_digits": "Int64"})
+    # Beside an empty amount pandas would take the others for floats, exact to 2⁵³ only.
+    versions["amount"] = pd.array([row.amount for row in rows], dtype="Int64")
     state = versions["state"]
     accepted = versions[state == State.ACCEPTED.value]
     newest = versions.drop_duplicates("business_id", keep="last")

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.ledger import now_text
-from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import RESENT, State
 from kiva_pipeline.submission.tables import event, submission
 
@@ -104,6 +104,17 @@ def settle_by_evidence(
             ids,
             _turn(connection, doubted, "settled by evidence", State.ACCEPTED, reason_code, actor),
         )
+
+
+def end_versions(
+    connection: Connection, where: sa.ColumnElement[bool], reason_code: str, actor: Actor
+) -> int:
+    """Withdraw versions that were never sent.
+
+    Returns:
+        How many.
+    """
+    return _turn(connection, where, "decided", State.WITHDRAWN, reason_code, actor)
 
 
 def defer_rest(

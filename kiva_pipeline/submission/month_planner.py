@@ -18,9 +18,11 @@ from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
 from kiva_pipeline.submission.known import known_frame
 from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, last_sent, now_text
+from kiva_pipeline.submission.limits import RunLimits
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan import PLAN_COLUMNS, ReportTerms, plan_creates, plan_reports
 from kiva_pipeline.submission.reporting_period import report_phase
+from kiva_pipeline.submission.summaries import drafts_made_since
 
 # A daily schedule must find yesterday's refusal a day old, also when it ran a little later then.
 _A_DAY = timedelta(hours=20)
@@ -57,8 +59,9 @@ class MonthPlanner:
             FrameSpool(self._folder, empty_frame(PLAN_COLUMNS)) as spool,
             self._ledger.reading() as connection,
         ):
+            limits = self._limits(connection)
             for wanted, above, up_to in self._ranges():
-                spool.append(self._chunk(connection, wanted, above, up_to))
+                spool.append(limits.within(self._chunk(connection, wanted, above, up_to)))
         return spool.finished
 
     def _ranges(self) -> Iterator[tuple[pd.DataFrame, str, str | None]]:
@@ -92,9 +95,11 @@ class MonthPlanner:
         if kind is PostKind.REPAYMENT:
             newest = pd.DataFrame.from_records(
                 [tuple(r) for r in last_sent(connection, kind.value, above=above, up_to=up_to)],
-                columns=["business_id", "period", "amount", "version"],
+                columns=["business_id", "period", "amount", "digits", "version"],
             ).astype({"business_id": "str", "period": "str", "amount": "Int64"})
-            newest = newest.drop_duplicates("business_id", keep="last").drop(columns="version")
+            newest = newest.drop_duplicates("business_id", keep="last")[
+                ["business_id", "period", "amount"]
+            ]
             return plan_reports(wanted, known, newest, self._terms())
         of_month = str(submission.month)
         mine = (
@@ -110,6 +115,13 @@ class MonthPlanner:
             kiva_ids=self._kiva_ids,
             claims=claims_frame(connection) if drafts else None,
         )
+
+    def _limits(self, connection: Connection) -> RunLimits:
+        settings, kind = self._settings, self._submission.kind
+        today = 0
+        if kind is PostKind.LOAN_DRAFT and settings.limits.drafts_per_day is not None:
+            today = drafts_made_since(connection, now_text(settings.clock.day_began()))
+        return RunLimits.of(settings.limits, kind, today)
 
     def _terms(self) -> ReportTerms:
         settings, month = self._settings, self._submission.month

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kiva_pipeline.errors import PipelineError
+from kiva_pipeline.errors import NotAllowedNowError, PipelineError
 from kiva_pipeline.partner_api.errors import CredentialsRejectedError
 from kiva_pipeline.partner_api.exchange import Exchange, PostKind, Unanswered
 from kiva_pipeline.submission import attempts
@@ -26,8 +26,8 @@ from kiva_pipeline.submission.classify import Fate, Verdict, classify
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, SendQueue
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
 MAX_UNCERTAIN = 3
@@ -145,7 +145,8 @@ class Sender:
         """Answers and the next intents in one transaction."""
         if not (answered or intents):
             return
-        with self.ledger.writing() as connection:
+        # An intent needs the sender lock; an answer that is known is kept also when that is lost.
+        with self.ledger.writing() if intents else self.ledger.settling() as connection:
             for settlement in answered.values():
                 attempts.settle(connection, settlement, self.actor)
             attempts.write_intents(connection, intents, self.actor)
@@ -163,7 +164,7 @@ class Sender:
                 break
             if why_not := self.may_send():
                 queue.put_back(*groups)
-                self._stop(why_not)
+                self._stop(why_not, NotAllowedNowError(why_not))
                 break
             for group in groups:
                 try:

@@ -6,7 +6,8 @@ what became of every row. A dry run takes no lock and writes nothing.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,10 +25,17 @@ from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.month_planner import MonthPlanner
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.plan_cards import (
+    SHORTEST_DIGEST,
+    PlanMovedError,
+    checked_digest,
+    what_moved,
+)
 from kiva_pipeline.submission.plan_writes import apply_plan
-from kiva_pipeline.submission.preflight import gate, may_write
+from kiva_pipeline.submission.preflight import gate, may_write, no_strangers, objections
 from kiva_pipeline.submission.queue import SendQueue
 from kiva_pipeline.submission.send import Poster, Sender, SendSummary
+from kiva_pipeline.submission.witness import keep_witness, keep_witness_if_possible
 
 
 class Api(Poster, Protocol):
@@ -43,18 +51,33 @@ class Api(Poster, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedPlan:
+    """The plan that a person saw.
+
+    Attributes:
+        digest: Of this stream's plan; the first twelve digits are enough.
+        rows: Its rows by decision, to say what moved; None where that is not known.
+    """
+
+    digest: str
+    rows: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitOptions:
     """How to go about it.
 
     Attributes:
         dry_run: Plan only: no lock, no request, no write.
         limit: Send at most so many rows; the rest is deferred.
+        expected: The plan that a person saw; another one is refused before anything is written.
         progress: Told of rows as they are settled.
         pause: Waits so many seconds.
     """
 
     dry_run: bool = False
     limit: int | None = None
+    expected: "ExpectedPlan | None" = None
     progress: Callable[[int], None] = lambda _rows: None
     pause: Callable[[float], None] = time.sleep
 
@@ -69,6 +92,7 @@ class SubmitResult:
         digest: Of the plan: another run with the same digest would have sent the same.
         recovered: Rows that a sender before this one left in flight.
         summary: What was sent.
+        objections: Of a dry run: why a run would send nothing now.
     """
 
     decisions: StoredFrame
@@ -76,6 +100,7 @@ class SubmitResult:
     digest: str
     recovered: int = 0
     summary: SendSummary = field(default_factory=SendSummary)
+    objections: list[str] = field(default_factory=list)
 
 
 def submit(
@@ -92,40 +117,84 @@ def submit(
 
     Raises:
         SenderBusyError: Another sender is at work for this partner.
-        NotAllowedNowError: The ledger is not adopted, or sending is paused.
+        NotAllowedNowError: The ledger is not adopted or not trusted, Kiva lists loans that it does
+            not know, or sending is paused.
+        PlanMovedError: The plan is not the expected one; nothing of it was written or sent.
         PartnerApiError: No token, a missing scope, another partner, or Kiva can't be reached.
     """
     planner = MonthPlanner(submission, ledger, settings, spool_folder)
     if options.dry_run:
-        made = planner.made(submission.kiva_loans())
-        return _report(made, submission, ledger, spool_folder, planned_stay=True)
+        kiva_loans = submission.kiva_loans()
+        made = planner.made(kiva_loans)
+        _refuse_another(made, submission, options.expected)
+        result = _report(made, submission, ledger, spool_folder, planned_stay=True)
+        result.objections = objections(ledger, settings, kiva_loans)
+        return result
     may_write(ledger, settings)
     with sender_lock(
         ledger, run_id=actor.run_id, wait_seconds=settings.state.wait_for_lock_seconds
     ):
-        with ledger.writing() as connection:
-            recovered = recover_orphans(connection, actor)
         may_write(ledger, settings)
-        api.check_grant([submission.kind.scope])
-        api.loans_total()
-        made = planner.made(submission.kiva_loans())
+        keep_witness(ledger, settings.state.folder)
         try:
-            for chunk in made.chunks():
-                with ledger.writing() as connection:
-                    apply_plan(connection, chunk, submission.kind.value, submission.period,
-                               str(submission.month), actor)  # fmt: skip
-            summary = _send(submission, ledger, api, settings, actor, options)
-            with ledger.writing() as connection:
-                limited = options.limit is not None and not summary.stopped
-                why = "limit_reached" if limited else "run_ended"
-                writes.defer_rest(
-                    connection, submission.kind.value, str(submission.month), why, actor
-                )
-            result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+            return _sent_month(submission, planner, ledger, api, settings, actor, spool_folder,
+                               options)  # fmt: skip
         finally:
-            Path(str(made.path)).unlink(missing_ok=True)
+            keep_witness_if_possible(ledger, settings.state.folder)
+
+
+def _sent_month(
+    submission: Submission,
+    planner: MonthPlanner,
+    ledger: Ledger,
+    api: Api,
+    settings: Settings,
+    actor: Actor,
+    spool_folder: Path,
+    options: SubmitOptions,
+) -> SubmitResult:
+    """Recover, look, plan and send; the lock is held and the ledger is trusted."""
+    with ledger.writing() as connection:
+        recovered = recover_orphans(connection, actor)
+    api.check_grant([submission.kind.scope])
+    api.loans_total()
+    kiva_loans = submission.kiva_loans()
+    no_strangers(ledger, kiva_loans)
+    made = planner.made(kiva_loans)
+    try:
+        _refuse_another(made, submission, options.expected)
+        for chunk in made.chunks():
+            with ledger.writing() as connection:
+                apply_plan(connection, chunk, submission.kind.value, submission.period,
+                           str(submission.month), actor)  # fmt: skip
+        summary = _send(submission, ledger, api, settings, actor, options)
+        with ledger.writing() as connection:
+            limited = options.limit is not None and not summary.stopped
+            why = "limit_reached" if limited else "run_ended"
+            writes.defer_rest(connection, submission.kind.value, str(submission.month), why, actor)
+        result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+    finally:
+        Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
     return result
+
+
+def _refuse_another(
+    made: StoredFrame, submission: Submission, expected: ExpectedPlan | None
+) -> None:
+    if expected is None:
+        return
+    digest, rows = PlanDigest(submission.kind.value, str(submission.month)), Counter[str]()
+    for plan in made.chunks():
+        digest.add(plan)
+        rows.update(plan["decision"].value_counts().to_dict())
+    if not digest.hex.startswith(checked_digest(expected.digest)):
+        raise PlanMovedError(
+            f"The plan of {submission.month} moved since {expected.digest[:SHORTEST_DIGEST]} was"
+            f" made ({submission.kind.value.replace('_', ' ')}s:"
+            f" {what_moved(expected.rows, rows)}).",
+            "Nothing of it was sent. Plan again, look at it, and give the new digest.",
+        )
 
 
 def _send(
@@ -170,7 +239,7 @@ def _report(
     planned_stay: bool,
 ) -> SubmitResult:
     """What became of each planned row, read back from the ledger, and the totals."""
-    tally, digest = Tally(), PlanDigest(submission.kind.value)
+    tally, digest = Tally(), PlanDigest(submission.kind.value, str(submission.month))
     with (
         FrameSpool(spool_folder, empty_frame(DECISION_COLUMNS)) as spool,
         ledger.reading() as connection,
