@@ -130,17 +130,6 @@ def send_month(
         )
 
 
-def _refuse_stale(rows: StoredFrame, now: datetime) -> None:
-    """Let nobody send what was read from the MIS long ago, by re-running this step alone."""
-    built = datetime.fromtimestamp(Path(str(rows.path)).stat().st_mtime, UTC)
-    if now - built > _STALE_AFTER:
-        raise NotAllowedNowError(
-            f"What would be sent was read from the MIS on {built:%Y-%m-%d} at {built:%H:%M} UTC,"
-            " and may have been corrected there since.",
-            "Run the whole job for this month: it reads the MIS again.",
-        )
-
-
 def _expected(digest: str, submission: Submission, partner: PartnerResource) -> ExpectedPlan | None:
     if not digest.strip():
         return None
@@ -161,6 +150,17 @@ def _keep(result: SubmitResult, submission: Submission, partner: PartnerResource
             {kind: StreamCard(result.digest, result.tally.rows)},
         ),
     )
+
+
+def _refuse_stale(rows: StoredFrame, now: datetime) -> None:
+    """Let nobody send what was read from the MIS long ago, by re-running this step alone."""
+    built = datetime.fromtimestamp(Path(str(rows.path)).stat().st_mtime, UTC)
+    if now - built > _STALE_AFTER:
+        raise NotAllowedNowError(
+            f"What would be sent was read from the MIS on {built:%Y-%m-%d} at {built:%H:%M} UTC,"
+            " and may have been corrected there since.",
+            "Run the whole job for this month: it reads the MIS again.",
+        )
 
 
 def _answered(result: SubmitResult, submission: Submission) -> int:

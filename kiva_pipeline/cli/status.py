@@ -26,8 +26,9 @@ def status(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
     asked = one_month(month)
     with partner_ledger(partner) as ledger:
         known = _of_ledger(ledger, asked) if ledger else _NOTHING
+        days = _calendar(partner, ledger)
     told = {"partner": partner.partner.id, "environment": partner.environment.value}
-    told |= {"month": asked} | _calendar(partner) | known
+    told |= {"month": asked} | days | known
     if as_json:
         print_json(told)
     else:
@@ -75,14 +76,18 @@ def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calendar(settings: Settings) -> dict[str, Any]:
+def _calendar(settings: Settings, ledger: "Ledger | None") -> dict[str, Any]:
+    from kiva_pipeline.submission.reporting_period import marks_of_ledger
+
     today, days = settings.clock.today(), settings.calendar.reporting
-    month = days.open_month(today)
+    marks = {mark.month: mark for mark in (marks_of_ledger(ledger) if ledger else ())}
+    month = days.open_month(today, marks.values())
+    until = days.last_day(month, marks.get(month)) if month else None
     return {
         "today": f"{today}",
         "practice_day": settings.calendar.practice_today is not None,
         "open_report": str(month) if month else None,
-        "open_report_until": f"{days.closes_on(month)}" if month else None,
+        "open_report_until": f"{until}" if until else None,
     }
 
 

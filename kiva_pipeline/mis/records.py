@@ -32,10 +32,13 @@ INSTALMENT_COLUMNS = {
 }  # fmt: skip
 BALANCE_COLUMNS = {
     "loan_id": _TEXT, "client_id": _TEXT, "currency": _TEXT, "currency_digits": "Int64",
-    "disbursed_on": _DAY, "disbursed": _MINOR, "repaid": _MINOR, "charged_back": _MINOR,
-    "recovered": _MINOR, "written_off": _MINOR, "unknown": _MINOR, "unknown_types": _TEXT,
-    "problems": "int64",
+    "disbursed_on": _DAY, "disbursed": _MINOR, "disbursed_later": _MINOR, "repaid": _MINOR,
+    "charged_back": _MINOR, "recovered": _MINOR, "written_off": _MINOR, "unknown": _MINOR,
+    "unknown_types": _TEXT, "problems": "int64",
 }  # fmt: skip
+_BALANCE_AMOUNTS = (
+    "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off", "unknown",
+)  # fmt: skip
 NOTE_COLUMNS = {
     "source_key": _TEXT, "note_id": _TEXT, "loan_id": _TEXT, "client_id": _TEXT,
     "written_on": _DAY, "subject": _TEXT, "body": _TEXT, "image_url": _TEXT, "problems": "int64",
@@ -55,7 +58,6 @@ _LOAN_IDS = {
     "group_client_id": "group's client id",
 }  # fmt: skip
 _NOTE_IDS = {"note_id": "note's id", "loan_id": "loan id", "client_id": "client id"}
-_SUMS = ("disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown")
 
 
 def _present(column: str, sentence: str) -> Rule:
@@ -158,15 +160,13 @@ BALANCE_RECORDS = Rulebook(
         _present("loan_id", "The MIS gave a balance without a loan id."),
         _unique("loan_id", "The MIS gave two balances for this loan; check the query's joins."),
         _present("currency", "The loan has no currency; set it in the MIS."),
-        _readable(
-            "currency_digits", "not 0 to 4", "The loan's number of decimals can't be read."
-        ),
+        _readable("currency_digits", "not 0 to 4", "The loan's number of decimals can't be read."),
         *(
             _readable(column, "not a number", f"The MIS gave no readable “{column}” amount.")
-            for column in _SUMS
+            for column in _BALANCE_AMOUNTS
         ),
     ],
-)  # fmt: skip
+)
 NOTE_RECORDS = Rulebook(
     "note records",
     [
@@ -224,7 +224,7 @@ def canonical_balances(frame: pd.DataFrame) -> pd.DataFrame:
     made = _texts(frame, BALANCE_COLUMNS)
     _digits(made, frame["currency_digits"])
     _days(made, "disbursed_on", frame["disbursed_on"], required=False)
-    for column in _SUMS:
+    for column in _BALANCE_AMOUNTS:
         made[column] = cells.whole_numbers(frame[f"{column}_minor"])
         made[f"{column}_unreadable"] = made[column].isna()
     return _judged(made, BALANCE_RECORDS, BALANCE_COLUMNS)
