@@ -14,8 +14,10 @@ from typing import Annotated
 
 import typer
 
+from kiva_pipeline.cli.backup import backup
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
+from kiva_pipeline.cli.export import export
 from kiva_pipeline.cli.held import approve, held
 from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
@@ -80,7 +82,8 @@ def _as_written(command: Callable[..., None]) -> str:
 app.callback(help=_as_written(_root))(_root)
 _COMMANDS = (
     demo, plan, run, status, trace, worklist,
-    doubts, resolve, held, approve, retry, close, extend, pause, resume, sandbox,
+    doubts, resolve, held, approve, retry, close, extend, pause, resume,
+    export, backup, sandbox,
 )  # fmt: skip
 
 

@@ -209,7 +209,14 @@ def _judged(made: pd.DataFrame, rules: Rulebook, columns: dict[str, str]) -> pd.
 def _texts(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
     texts = {
         name: (
-            frame[name].astype("str").fillna("").str.normalize("NFC").str.strip()
+            frame[name]
+            .astype("str")
+            .fillna("")
+            .str.replace(
+                "\0", "\N{REPLACEMENT CHARACTER}", regex=False
+            )  # not every ledger keeps it
+            .str.normalize("NFC")
+            .str.strip()
             if name in frame
             else ""
         )

@@ -277,7 +277,7 @@ def known_outcomes(connection: Connection, kind: str, period: str, first: str, l
             s.business_id, s.version, s.state, s.reason_code, s.reasons, s.attempt_id,
             s.remote_ref, s.confirm_url,
         )
-        .where(s.kind == kind, s.period == period, s.business_id.between(first, last))
+        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
         .order_by(s.business_id, s.version)
     ).all()  # fmt: skip
 
