@@ -35,6 +35,7 @@ from kiva_pipeline.settings import (
     Settings,
     load_settings,
 )
+from kiva_pipeline.submission.reporting_period import marks_of_partner
 
 
 @dg.definitions
@@ -67,7 +68,7 @@ def build_definitions(settings: Settings, file: Path) -> dg.Definitions:
             *reporting_assets(months),
         ],
         jobs=[*jobs(), *act_jobs()],
-        schedules=schedules(settings.calendar),
+        schedules=schedules(settings.calendar, lambda: marks_of_partner(settings)),
         executor=dg.in_process_executor,
         resources={
             "io_manager": FrameStore(folder=str(settings.frames_folder)),

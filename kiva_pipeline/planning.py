@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from kiva_pipeline.errors import SettingsError
-from kiva_pipeline.field_key import field_key
-from kiva_pipeline.frames import FrameSpool, StoredFrame, private_folder, write_frame
+from kiva_pipeline.expected import ExpectedList, ExpectedLists
+from kiva_pipeline.field_key import field_key_for_looking
+from kiva_pipeline.frames import FrameSpool, StoredFrame, write_frame
 from kiva_pipeline.mis import records
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
@@ -29,7 +30,6 @@ from kiva_pipeline.streams import (
     ASKED_BALANCE_COLUMNS,
     asked_balances,
     draft_submission,
-    expected_in,
     group_members,
     journal_submission,
     repayment_report,
@@ -49,6 +49,7 @@ from kiva_pipeline.submission.plan_cards import (
     keep_card,
     what_moved,
 )
+from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 from kiva_pipeline.submission.submit import SubmitOptions, submit
 
 
@@ -62,6 +63,7 @@ class PlannedStream:
         rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
         digest: Of this stream's plan.
         objections: Why a run would send nothing now.
+        remark: Of a report, where the list of its loans is from.
     """
 
     kind: PostKind
@@ -69,6 +71,7 @@ class PlannedStream:
     rows_in: int
     digest: str
     objections: list[str]
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,15 @@ def plan_month(
     Raises:
         PipelineError: The MIS, the API or the ledger can't be used; the message says why.
     """
-    spool = private_folder(settings.frames_folder / ".spool")
+    spool = settings.frames_folder / ".spool"
     with (
         open_source(settings) as source,
         PartnerApi.open(settings, Secrets.from_environment(settings.environment)) as api,
         _ledger(settings) as ledger,
-        tempfile.TemporaryDirectory(dir=spool, prefix="plan-") as folder,
+        # Personal data is kept where runs keep it, but looking makes no folders of its own.
+        tempfile.TemporaryDirectory(
+            dir=spool if spool.is_dir() else None, prefix="kiva-plan-"
+        ) as folder,
     ):
         progress("asking Kiva for its loans")
         api.check_grant([kind.scope for kind in kinds])
@@ -214,8 +220,10 @@ def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStre
         spool_folder=tools.folder,
         options=SubmitOptions(dry_run=True),
     )
+    decisions = result.decisions.read()
+    remark = _expected(tools).frozen if submission.kind is PostKind.REPAYMENT else ""
     return PlannedStream(
-        submission.kind, result.decisions.read(), rows_in, result.digest, result.objections
+        submission.kind, decisions, rows_in, result.digest, result.objections, remark
     )
 
 
@@ -231,7 +239,7 @@ def _drafts(tools: _Tools) -> tuple[Submission, int]:
         tools.api.lists(),
         settings=settings,
         today=settings.clock.today(),
-        field_key=field_key(settings.state.folder),
+        field_key=field_key_for_looking(settings.state.folder),
     )
     rows = _stored(tools, "drafts", judged.rows)
     return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in
@@ -239,7 +247,7 @@ def _drafts(tools: _Tools) -> tuple[Submission, int]:
 
 def _report(tools: _Tools) -> tuple[Submission, int]:
     settings, source, month = tools.settings, tools.source, tools.month
-    expected = expected_in(month, tools.kiva_loans, settings.clock.today())
+    expected = _expected(tools).loans
     members = group_members(expected, tools.ledger, source)
     with FrameSpool(tools.folder, records.empty_frame(ASKED_BALANCE_COLUMNS)) as balances:
         for chunk in asked_balances(source, expected, members, month.last_day):
@@ -251,6 +259,17 @@ def _report(tools: _Tools) -> tuple[Submission, int]:
     return submission, len(expected)
 
 
+def _expected(tools: _Tools) -> ExpectedList:
+    settings = tools.settings
+    return ExpectedLists(settings.expected_folder).of_month(
+        tools.month,
+        tools.kiva_loans,
+        phase=report_phase(settings, tools.month, marks_of_ledger(tools.ledger)),
+        today=settings.clock.today(),
+        keep=False,
+    )
+
+
 def _journals(tools: _Tools) -> tuple[Submission, int]:
     settings, source, month = tools.settings, tools.source, tools.month
     rows_in = source.counts(month).notes
@@ -258,7 +277,7 @@ def _journals(tools: _Tools) -> tuple[Submission, int]:
         records.canonical_notes(source.notes(month)),
         tools.kiva_loans,
         settings=settings,
-        field_key=field_key(settings.state.folder),
+        field_key=field_key_for_looking(settings.state.folder),
     )
     rows = _stored(tools, "journals", judged.rows)
     return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,7 +13,8 @@ from kiva_pipeline.assets import checks
 from kiva_pipeline.assets.describe import submitted
 from kiva_pipeline.assets.failures import EXIT_CODE, explained
 from kiva_pipeline.assets.resources import KivaResource, LedgerResource, PartnerResource
-from kiva_pipeline.errors import SenderBusyError
+from kiva_pipeline.errors import NotAllowedNowError, SenderBusyError
+from kiva_pipeline.frames import StoredFrame
 from kiva_pipeline.submission.digest import digest_of_streams
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.month_submission import Submission
@@ -25,6 +28,8 @@ from kiva_pipeline.submission.plan_cards import (
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.submit import ExpectedPlan, SubmitOptions, SubmitResult, submit
 
+# A failed step is re-run the same day at the latest; what waited longer is read again first.
+_STALE_AFTER = timedelta(hours=12)
 POOL = "kiva_api"  # one sender at a time is polite to Kiva; the ledger's lock is the safety
 
 
@@ -84,6 +89,8 @@ def send_month(
     )
     busy = ""
     with explained(), ledger.open() as book:
+        if not config.dry_run:
+            _refuse_stale(submission.rows, partner.settings.clock.now())
 
         def go(options: SubmitOptions) -> SubmitResult:
             return submit(
@@ -143,6 +150,17 @@ def _keep(result: SubmitResult, submission: Submission, partner: PartnerResource
             {kind: StreamCard(result.digest, result.tally.rows)},
         ),
     )
+
+
+def _refuse_stale(rows: StoredFrame, now: datetime) -> None:
+    """Let nobody send what was read from the MIS long ago, by re-running this step alone."""
+    built = datetime.fromtimestamp(Path(str(rows.path)).stat().st_mtime, UTC)
+    if now - built > _STALE_AFTER:
+        raise NotAllowedNowError(
+            f"What would be sent was read from the MIS on {built:%Y-%m-%d} at {built:%H:%M} UTC,"
+            " and may have been corrected there since.",
+            "Run the whole job for this month: it reads the MIS again.",
+        )
 
 
 def _answered(result: SubmitResult, submission: Submission) -> int:

@@ -6,7 +6,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
 from kiva_pipeline.cli.partner import months_asked, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, tell
+from kiva_pipeline.cli.show import print_json, say, say_whole, tell, waits
 from kiva_pipeline.errors import NotAllowedNowError, SettingsError
 
 WAITING = 10
@@ -34,10 +34,12 @@ def plan(
     kiva-pipeline plan 2026-10 --json
     """
     partner, _ = partner_settings(settings)
-    months = months_asked(month, partner.calendar, partner.clock.today())
-    if len(months) > 1:
-        raise SettingsError("A plan is of one month.", "Plan the months one by one.")
-    (asked,) = months
+    asked, *others = months_asked(month, partner.calendar, partner.clock.today())
+    if others:
+        raise SettingsError(
+            "`plan` is about one month at a time.",
+            f"For several, dry-run them: `kiva-pipeline run {asked}..{others[-1]} --dry-run`.",
+        )
 
     from kiva_pipeline.cli.decisions import (
         show_limited,
@@ -83,14 +85,14 @@ def plan(
         if not told["decisions"]:
             say("There is nothing in this month.")
         show_limited(told["decisions"])
-        say(f"\n{counted(waiting, 'row')} wait for a person.")
+        say(f"\n{waits(waiting)}")
         say("Send exactly this, and nothing if it moves meanwhile:")
         only = f" --stream {stream}" if stream is not Stream.ALL else ""
         say(f"  kiva-pipeline run {asked}{only} --digest {digest[:SHORTEST_DIGEST]}")
         say("Digests, for Dagster's launch pad:")
         for p in planned:
-            say(f"  {STREAMS[p.kind]:12} {p.digest}")
-        say(f"  {'all of them':12} {digest}")
+            say_whole(f"  {STREAMS[p.kind]:12} {p.digest}")
+        say_whole(f"  {'all of them':12} {digest}")
     if told["objections"]:
         raise typer.Exit(NotAllowedNowError.exit_code)
     if waiting:

@@ -98,9 +98,12 @@ SENTENCES = {
     " report, because figures are cumulative.",
     "month_closed_not_expected": "The report of this month is final, and Kiva does not expect this"
     " loan any more. Ask your Kiva contact if the difference matters.",
-    "month_not_open_yet": "The month's report can't be posted yet.",
+    "month_not_open_yet": "The month's report can't be posted yet: its days have not come, or an"
+    " earlier month was extended and is still open.",
     "newer_sent": "A later month's figure was already sent for this loan.",
     "no_longer_expected": "Kiva does not expect a report for this loan any more.",
+    "left_meanwhile": "Kiva expected a report for this loan when the month's list was kept, but"
+    " does not today.",
     "lower_than_sent": "The figure is lower than the one sent before. Correct the MIS, or let a"
     " named person approve it.",
     "jump": "The figure rose by more than the settings allow in one month. Correct the MIS, or let"

@@ -40,8 +40,8 @@ class SqliteStore:
         event.listen(self.engine, "handle_error", self._remember)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.file.is_file()
+        """Whether the file is there and not empty: then it was about to be born, or is lost."""
+        return self.file.exists() and self.file.stat().st_size > 0
 
     def refuse_unsafe(self) -> None:
         """Refuse a network drive and a file that was cut off; make the file private to its owner.

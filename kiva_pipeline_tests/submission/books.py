@@ -95,6 +95,7 @@ def report_row(loan_id: str, repaid: int | None = 100_00, **changes: Any) -> Row
         "effective_on": datetime(2026, 9, 30),
         "disbursed": 3500_00,
         "kiva_status": "payingBack",
+        "still_expected": True,
     } | changes
     told = f"{row['client_id']}/{row['amount']}/{row['currency_digits']}"
     return {"payload_hash": "" if row["amount"] is None else _hashed(told)} | row
