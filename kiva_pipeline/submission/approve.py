@@ -7,19 +7,20 @@ holds: sending it would be wrong money, whoever approves it.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError, SettingsError
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.acts import Person, among_senders
 from kiva_pipeline.submission.held import held_table, table_digest
 from kiva_pipeline.submission.ledger import Ledger, now_text
+from kiva_pipeline.submission.reporting_period import month_marks, report_phase
 from kiva_pipeline.submission.states import LIFTED_BY_APPROVAL, SENTENCES, State
 from kiva_pipeline.submission.tables import approval, submission
 
@@ -88,6 +89,14 @@ def approve(
         )
     with among_senders(book, settings, "approve", who), book.writing() as connection:
         shown = waiting(connection, month)
+        if report_phase(settings, month, month_marks(connection)) is Phase.CLOSED:
+            # Drafts of the month may go as long as PA2 takes their day.
+            shown = replace(shown, rows=shown.rows[shown.rows["kind"] != _REPORT])
+            if shown.rows.empty:
+                raise NotAllowedNowError(
+                    f"The report of {month} is final: nothing of it can go any more.",
+                    "The figures go with the next month's report, where they can be approved.",
+                )
         rows = _one(connection, shown, loan_id) if loan_id else _whole(shown, table or "")
         _write(connection, month, rows, who)
     return rows
