@@ -18,6 +18,7 @@ from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.acts import Person, among_senders
+from kiva_pipeline.submission.approvals import approved_figures
 from kiva_pipeline.submission.held import held_table, table_digest
 from kiva_pipeline.submission.ledger import Ledger, now_text
 from kiva_pipeline.submission.reporting_period import month_marks, report_phase
@@ -115,13 +116,9 @@ def _held_drafts(connection: Connection, month: Month, report: pd.DataFrame) -> 
     names = ["loan_id", "state", "guard", "reasons", "amount", "currency", "currency_digits",
              "payload_hash"]  # fmt: skip
     drafts = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-    given = set(
-        connection.execute(
-            sa.select(approval.c.business_id, approval.c.payload_hash).where(
-                approval.c.kind == _DRAFT
-            )
-        ).tuples()
-    )
+    given = {
+        (row.business_id, row.payload_hash) for row in approved_figures(connection, _DRAFT, "")
+    }
     drafts = drafts.assign(
         month=str(month),
         last_month="",

@@ -54,8 +54,6 @@ PLAN_COLUMNS = {
 
 NO_APPROVALS = pd.DataFrame({"business_id": [], "payload_hash": []}, dtype="str")
 
-_Case = tuple["pd.Series[bool]", State | None, "str | pd.Series[str] | None", str | None]
-
 
 @dataclass(frozen=True, slots=True)
 class ReportTerms:
@@ -115,6 +113,7 @@ def plan_creates(
     asked_for = m["refused_reason"] == RETRY_ASKED
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
+    planned_before = m["open_reason"].where(m["open_state"] == State.PLANNED.value)
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -122,9 +121,7 @@ def plan_creates(
         others = claims[~claims["business_id"].isin(free)]
         shared = claimed_elsewhere(m[good & ~sent], m, others)
     forgotten = ~in_mis & ~sent & ~opened & (m["last_state"] != State.REJECTED.value)
-    # Planned before and not sent, because the run died: for the reason that it was planned for.
-    as_planned = (m["open_state"] == State.PLANNED.value) & (m["open_hash"] == m["payload_hash"])
-    cases: list[_Case] = [
+    cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
         (uncertain & listed, State.ACCEPTED, "seen_at_kiva", EVIDENCE),
         (uncertain, State.UNCERTAIN, "still_uncertain", NOTHING),
@@ -142,7 +139,8 @@ def plan_creates(
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
-        (as_planned, State.PLANNED, m["open_reason"], None),
+        # A run that ended before its turn came changes nothing about why it is to go.
+        *((planned_before == why, State.PLANNED, why, None) for why in _WHY_PLANNED),
         (refused, State.PLANNED, "retried", None),
         (m["last_version"].isna(), State.PLANNED, "new", None),
         (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
@@ -207,7 +205,7 @@ def plan_reports(
     everywhere = pd.Series(data=True, index=m.index)
     # A month that is final is recomputed and compared; a row enters the ledger only where
     # something was sent, so that a backfill of old months leaves no trace of what can't be done.
-    cases: list[_Case] = [
+    cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
         (again & is_open & ~newer & (not held_month), State.PLANNED, RESENT, UPDATE),
         (uncertain, State.UNCERTAIN, "still_uncertain", _CHANGE),
@@ -263,22 +261,18 @@ def _side_by_side(wanted: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 def _decided(
     m: pd.DataFrame,
-    cases: list[_Case],
+    cases: list[tuple["pd.Series[bool]", State | None, str | None, str | None]],
     otherwise: str,
     why_held: str = "",
 ) -> pd.DataFrame:
-    """The first case that holds decides; None stands for what the rules said of the row.
-
-    A case has a mask, a decision, a reason code (one, or a column of them) and what to write.
-    """
+    """The first case that holds decides; None stands for what the rules said of the row."""
     hits = [case.fillna(value=False).to_numpy(dtype=bool) for case, *_ in cases]
     of_rules = m["state"].replace("good", State.PLANNED.value).fillna("").to_numpy(dtype=object)
     code_of_rules = m["reason_code"].fillna("").to_numpy(dtype=object)
     decision = np.select(
         hits, [of_rules if s is None else s.value for _, s, _, _ in cases], State.PLANNED.value
     )
-    codes = [code_of_rules if c is None else np.asarray(c, dtype=object) for _, _, c, _ in cases]
-    code = np.select(hits, codes, otherwise)
+    code = np.select(hits, [code_of_rules if c is None else c for _, _, c, _ in cases], otherwise)
     write = np.select(hits, ["auto" if w is None else w for *_, w in cases], "auto")
     plan = m.assign(decision=decision, ruled_code=m["reason_code"], reason_code=code, write=write)
     plan["mis_rows"] = m["mis_rows"].fillna(0).astype("int64")
@@ -321,3 +315,4 @@ def _write(plan: pd.DataFrame) -> np.ndarray:
 
 
 _NEVER_SENT = [state.value for state in NEVER_SENT]
+_WHY_PLANNED = ["new", "retried", "not_there_before", "waited"]
