@@ -17,6 +17,7 @@ from kiva_pipeline_tests.submission.books import (
     Row,
     actor,
     attempts,
+    give_baselines,
     settings_for,
     states,
     submission_of,
@@ -58,10 +59,13 @@ class Desk:
         month: Month | None = None,
         api: Any = None,
         chunk_rows: int = 25_000,
+        baselines: bool = True,
         **options: Any,
     ) -> SubmitResult:
         """One run, with what must hold after every one of them."""
         self.runs += 1
+        if baselines:
+            give_baselines(self.book, kind, rows)
         with PartnerApi.open(self.settings, SECRETS, tries=1) as own:
             client = api or own
             of = submission_of(

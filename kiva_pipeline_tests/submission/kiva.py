@@ -75,7 +75,7 @@ class LoopbackKiva:
         self.most_at_once = 0
         self.unannounced: list[str] = []
         self._at_once = 0
-        self._ledger_url = ledger_url
+        self.ledger_url = ledger_url
         self._lock = threading.Lock()
         self.server = HttpServer(self._answer)
         self.url = self.server.url
@@ -115,7 +115,7 @@ class LoopbackKiva:
             self.posts.append(post)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-        if wrong := not_announced(self._ledger_url, post):
+        if wrong := not_announced(self.ledger_url, post):
             self.unannounced.append(wrong)
         try:
             return self.behave(self, post)
