@@ -157,6 +157,21 @@ def test_a_figure_that_was_to_go_again_and_did_not_is_in_doubt_as_before(desk: D
     assert set(decided(allowed.run(REPAYMENT, rows)).values()) == {"uncertain"}
 
 
+def test_a_figure_that_a_dead_sender_was_to_send_again_waits_when_it_is_over_the_limit(
+    desk: Desk,
+) -> None:
+    """Its row is planned already: the limit must take that back, or it goes all the same."""
+    rows = [report_row("L1"), report_row("L2")]
+    put(desk.book, *(version(REPAYMENT, row, "planned", code="resend_same") for row in rows))
+    limited = desk.having(
+        repayments={"batch_size": 1, "repayments_replace": True},
+        limits={"rows_per_run": {"repayments": 1}},
+    )
+    assert decided(limited.run(REPAYMENT, rows)) == {"L1": "accepted", "L2": "uncertain"}
+    assert states(desk.book) == {"L1": "accepted", "L2": "uncertain"}
+    assert len(desk.kiva.posts) == 1
+
+
 # -- runs that end early -----------------------------------------------------------------------
 
 
