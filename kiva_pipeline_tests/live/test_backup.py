@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from kiva_pipeline.errors import NotAllowedNowError
-from kiva_pipeline.submission.witness import keep_witness
+from kiva_pipeline.submission.witness import trust
 from kiva_pipeline_tests.live.ledgers import ledger_at, process
 from kiva_pipeline_tests.live.partners import Partner
 from kiva_pipeline_tests.live.senders import LOANS, Kiva, send
@@ -87,7 +87,7 @@ def test_a_restored_ledger_sends_nothing_until_it_is_adopted_again(ledger_url, t
     with Kiva() as kiva:
         with ledger_at(ledger_url) as book:
             books.mark(book, adopted_at="2026-09-01T00:00:00.000000Z", go_live_on="2026-09-01")
-            keep_witness(book, tmp_path / "state")  # as `adopt` does
+            trust(book, tmp_path / "state")  # as `adopt` does
             back_up(ledger_url, tmp_path / "backup", request)
             send(book, kiva.url, tmp_path, state=state)
         posts = len(kiva.posts)
