@@ -6,6 +6,18 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+# What the checks need to know of a draft that is open or accepted; the day is a text, "" where it
+# is not known.
+CLAIM_COLUMNS = {
+    "business_id": "str",
+    "loan_ids": "str",
+    "client_ids": "str",
+    "amount": "Int64",
+    "currency": "str",
+    "currency_digits": "Int64",
+    "effective_on": "str",
+}
+
 
 def normalised_id(text: str) -> str:
     """An id as it is compared: NFKC, no blanks at the ends, case folded."""

@@ -94,6 +94,9 @@ SENTENCES = {
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
     "member_in_other_draft": "A member's loan is part of another draft that is open or accepted.",
+    "may_be_at_kiva": "Another draft or a loan at Kiva has the same client, amount and day: its id"
+    " may have changed (see source.id_aliases), or it was entered twice. Compare both in PA2; if"
+    " they are two loans, approve it with `kiva-pipeline approve`.",
     "month_closed": "The report of this month is final. The figure goes with the next month's"
     " report, because figures are cumulative.",
     "month_closed_not_expected": "The report of this month is final, and Kiva does not expect this"
