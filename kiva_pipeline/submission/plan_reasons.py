@@ -17,7 +17,7 @@ _CHANGED = frozenset(
 )
 _AGAINST_NEWEST = frozenset({"lower_than_sent", "jump"})
 _FIRST = "first_report_without_baseline"
-_COPY = "may_be_at_kiva"
+_COPY, _SHARED = "may_be_at_kiva", "member_in_other_draft"
 
 
 def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
@@ -33,7 +33,8 @@ def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
     own = code.map({each: reason(each, shared.get(each, "")) for each in SENTENCES})
     reasons = plan["reasons"].where(ruled, own).fillna("")
     for codes, tell in (
-        (_CHANGED, _changes), (_AGAINST_NEWEST, _steps), ({_FIRST}, _figures), ({_COPY}, _others),
+        (_CHANGED, _changes), (_AGAINST_NEWEST, _steps), ({_FIRST}, _figures),
+        ({_COPY}, _others), ({_SHARED}, _shared_loans),
     ):  # fmt: skip
         told = code.isin(codes) & ~ruled
         if codes is _CHANGED:
@@ -91,6 +92,11 @@ def _changes(rows: pd.DataFrame) -> list[str]:
     return [
         "; ".join([*came, *filter(None, [rest])]) for rest, came in zip(told, members, strict=True)
     ]
+
+
+def _shared_loans(rows: pd.DataFrame) -> list[str]:
+    told: list[str] = rows["shared_loan"].tolist()
+    return told
 
 
 def _others(rows: pd.DataFrame) -> list[str]:

@@ -93,7 +93,9 @@ SENTENCES = {
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
-    "member_in_other_draft": "A member's loan is part of another draft that is open or accepted.",
+    "member_in_other_draft": "A member's loan is part of another draft that is open or accepted; a"
+    " loan belongs to one. Correct the groups in the MIS; if the other draft was deleted in PA2,"
+    " approve this one with `kiva-pipeline approve`.",
     "may_be_at_kiva": "Another draft or a loan at Kiva has the same client, amount and day: its id"
     " may have changed (see source.id_aliases), or it was entered twice. Compare both in PA2; if"
     " they are two loans, approve it with `kiva-pipeline approve`.",
