@@ -119,7 +119,7 @@ def plan_creates(
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
     still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
-    changed_since = pd.Series(data=False, index=m.index)
+    changed_since = twice = pd.Series(data=False, index=m.index)
     m["shared_loan"] = m["other_id"] = ""
     if claims is not None and kiva_loans is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -127,6 +127,7 @@ def plan_creates(
         others = claims[~claims["business_id"].isin(free)]
         new = m[good & ~sent & ~at_kiva]
         m["shared_loan"] = claimed_elsewhere(new, m, members_of(others))
+        twice = claimed_elsewhere(new, m, members_of(others.iloc[:0])) != ""
         copies = possible_copies(new, others, kiva_loans)
         m["other_id"] = copies.reindex(m.index).fillna("")
         changed_since = adopted & good & not_as_adopted(m)
@@ -150,6 +151,7 @@ def plan_creates(
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
+        (twice, State.HELD, "member_in_two_drafts", None),
         ((m["shared_loan"] != "") & ~approved, State.HELD, "member_in_other_draft", None),
         ((m["other_id"] != "") & ~approved, State.HELD, "may_be_at_kiva", None),
         (refused, State.PLANNED, "retried", None),

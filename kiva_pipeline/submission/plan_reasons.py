@@ -17,7 +17,8 @@ _CHANGED = frozenset(
 )
 _AGAINST_NEWEST = frozenset({"lower_than_sent", "jump"})
 _FIRST = "first_report_without_baseline"
-_COPY, _SHARED = "may_be_at_kiva", "member_in_other_draft"
+_COPY = "may_be_at_kiva"
+_SHARED = frozenset({"member_in_two_drafts", "member_in_other_draft"})
 
 
 def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
@@ -34,7 +35,7 @@ def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
     reasons = plan["reasons"].where(ruled, own).fillna("")
     for codes, tell in (
         (_CHANGED, _changes), (_AGAINST_NEWEST, _steps), ({_FIRST}, _figures),
-        ({_COPY}, _others), ({_SHARED}, _shared_loans),
+        ({_COPY}, _others), (_SHARED, _shared_loans),
     ):  # fmt: skip
         told = code.isin(codes) & ~ruled
         if codes is _CHANGED:
