@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from kiva_pipeline.expected import ExpectedList, ExpectedLists
-from kiva_pipeline.field_key import field_key
-from kiva_pipeline.frames import FrameSpool, StoredFrame, private_folder, write_frame
+from kiva_pipeline.field_key import field_key_for_looking
+from kiva_pipeline.frames import FrameSpool, StoredFrame, write_frame
 from kiva_pipeline.mis import records
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
@@ -91,12 +91,15 @@ def plan_month(
     Raises:
         PipelineError: The MIS, the API or the ledger can't be used; the message says why.
     """
-    spool = private_folder(settings.frames_folder / ".spool")
+    spool = settings.frames_folder / ".spool"
     with (
         open_source(settings) as source,
         PartnerApi.open(settings, Secrets.from_environment(settings.environment)) as api,
         _ledger(settings) as ledger,
-        tempfile.TemporaryDirectory(dir=spool, prefix="plan-") as folder,
+        # Personal data is kept where runs keep it, but looking makes no folders of its own.
+        tempfile.TemporaryDirectory(
+            dir=spool if spool.is_dir() else None, prefix="kiva-plan-"
+        ) as folder,
     ):
         progress("asking Kiva for its loans")
         api.check_grant([kind.scope for kind in kinds])
@@ -150,7 +153,7 @@ def _drafts(tools: _Tools) -> tuple[Submission, int]:
         tools.api.lists(),
         settings=settings,
         today=settings.clock.today(),
-        field_key=field_key(settings.state.folder),
+        field_key=field_key_for_looking(settings.state.folder),
     )
     rows = _stored(tools, "drafts", judged.rows)
     return draft_submission(month, rows, source, lambda: tools.kiva_loans), rows_in
@@ -188,7 +191,7 @@ def _journals(tools: _Tools) -> tuple[Submission, int]:
         records.canonical_notes(source.notes(month)),
         tools.kiva_loans,
         settings=settings,
-        field_key=field_key(settings.state.folder),
+        field_key=field_key_for_looking(settings.state.folder),
     )
     rows = _stored(tools, "journals", judged.rows)
     return journal_submission(month, rows, settings, lambda: tools.kiva_loans), rows_in

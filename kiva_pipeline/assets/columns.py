@@ -5,6 +5,7 @@ must not break: every column of every asset has its line here.
 """
 
 MEANING = {
+    "command": "What to type once the person has looked; empty where it is done elsewhere.",
     # who and what
     "business_id": "What Kiva knows it by: the loan's id, a group's id, or `loan id/note id`.",
     "loan_id": "The loan's id in the MIS, as it is sent to Kiva.",

@@ -96,6 +96,7 @@ class JobRunner:
 
         Raises:
             SettingsError: Dagster has no such partition.
+            KeyboardInterrupt: The run was stopped by Ctrl-C.
         """
         name = _JOBS[kinds[0]] if len(kinds) == 1 else MONTH_JOB
         with _without_preview_warnings():
@@ -118,6 +119,8 @@ class JobRunner:
                 partition_key=str(month),
                 raise_on_error=False,
             )
+        if any(_interrupted(e) for e in result.get_step_failure_events()):
+            raise KeyboardInterrupt  # Dagster has written down where the run was
         return _told(result, month, kinds, self._settings)
 
 
@@ -152,12 +155,21 @@ def _told(
             if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
         ],
         requests=sum(int(str(numbers[asset]["requests"].value)) for asset in ended.values()),
-        skipped=" ".join(
-            str(numbers[asset]["skipped"].value)
-            for asset in ended.values()
-            if "skipped" in numbers[asset]
+        # Each stream met the same other sender.
+        skipped=next(
+            (
+                str(numbers[asset]["skipped"].value)
+                for asset in ended.values()
+                if "skipped" in numbers[asset]
+            ),
+            "",
         ),
     )
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _message(event: dg.DagsterEvent) -> str:

@@ -6,8 +6,8 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
 from kiva_pipeline.cli.partner import months_asked, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, tell
-from kiva_pipeline.errors import NotAllowedNowError
+from kiva_pipeline.cli.show import print_json, say, say_whole, tell, waits
+from kiva_pipeline.errors import NotAllowedNowError, SettingsError
 
 WAITING = 10
 _LINES = 20
@@ -33,7 +33,12 @@ def plan(
     kiva-pipeline plan 2026-10 --json
     """
     partner, _ = partner_settings(settings)
-    (asked,) = months_asked(month, partner.calendar, partner.clock.today())[:1]
+    asked, *others = months_asked(month, partner.calendar, partner.clock.today())
+    if others:
+        raise SettingsError(
+            "`plan` is about one month at a time.",
+            f"For several, dry-run them: `kiva-pipeline run {asked}..{others[-1]} --dry-run`.",
+        )
 
     from kiva_pipeline.cli.decisions import (
         show_totals,
@@ -75,7 +80,8 @@ def plan(
             show_unsent(told["unsent"], at_most=None if show_all else _LINES)
         if not told["decisions"]:
             say("There is nothing in this month.")
-        say(f"\n{counted(waiting, 'row')} wait for a person. Digest {digest}")
+        say(f"\n{waits(waiting)}")
+        say_whole(f"Digest {digest}")
     if told["objections"]:
         raise typer.Exit(NotAllowedNowError.exit_code)
     if waiting:

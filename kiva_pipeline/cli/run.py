@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
-from kiva_pipeline.cli.partner import months_asked, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, tell, words
+from kiva_pipeline.cli.partner import months_asked, partner_ledger, partner_settings
+from kiva_pipeline.cli.show import counted, print_json, say, tell, waits, words
 from kiva_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def run(
     The run is kept in DAGSTER_HOME, or in the state folder when that is not set, so that Dagster's
     UI shows it. A second run sends only the difference.
 
-    \b
     Exit code 0: all that could be sent was, and nothing waits for a person. 10: done, but rows
     are blocked, held, refused or in doubt. Any other: something failed; it is safe to run again.
 
@@ -75,14 +74,19 @@ def run(
 
 
 def _look_first(settings: Settings, stream: Stream) -> None:
-    """Fail at once and in words where no step could work: the MIS, the credentials, the scopes."""
+    """Fail at once and in words where no step could work: the MIS, the ledger, Kiva's API."""
+    from kiva_pipeline.field_key import field_key
     from kiva_pipeline.mis.open import open_source
     from kiva_pipeline.partner_api.client import PartnerApi
     from kiva_pipeline.settings import Secrets
 
     open_source(settings).close()
+    field_key(settings.state.folder)
+    with partner_ledger(settings):
+        pass
     with PartnerApi.open(settings, Secrets.from_environment(settings.environment)) as api:
         api.check_grant(["read:loans", *(kind.scope for kind in stream.kinds)])
+        api.loans_total()
 
 
 def _exit_code(run: "MonthRun") -> int:
@@ -126,8 +130,8 @@ def _show(run: "MonthRun", *, dry_run: bool, at_most: int | None) -> None:
         show_unsent(left, at_most=at_most)
     if not lines and not run.failures:
         say("There is nothing in this month.")
-    say(f"\n{counted(run.requests, 'request')}; {waiting_rows(run.decisions):,} rows wait for a"
-        f" person. Run {run.run_id}")  # fmt: skip
+    say(f"\n{counted(run.requests, 'request')}. {waits(waiting_rows(run.decisions))}")
+    say(f"Run {run.run_id}")
     if run.skipped:
         say(run.skipped)
     for step, message in run.failures:

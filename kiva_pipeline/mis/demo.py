@@ -161,10 +161,17 @@ class DemoSource:
     ) -> list[_Row]:
         try:
             with self._lock:
-                found = reader(self._connection.execute(sql, dict(values)))
+                try:
+                    return reader(self._connection.execute(sql, dict(values)))
+                except sqlite3.OperationalError as error:
+                    if "decode to UTF-8" not in str(error):
+                        raise
+                # One broken text must not hide the other rows: it comes as U+FFFD, and the
+                # records say so of its row. Only then, because it is slower.
+                self._connection.text_factory = _readable
+                return reader(self._connection.execute(sql, dict(values)))
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        return found
 
     def _check_tables(self) -> dict[str, set[str]]:
         found = {}
@@ -185,6 +192,10 @@ class DemoSource:
                 "Close what else is writing to it and check that this account may read it.",
             )
         return SourceError(f"{self._path} is not a demo MIS ({code}).", _MAKE_ONE)
+
+
+def _readable(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _days(month: Month) -> dict[str, str]:

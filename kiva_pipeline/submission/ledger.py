@@ -277,7 +277,7 @@ def known_outcomes(connection: Connection, kind: str, period: str, first: str, l
             s.business_id, s.version, s.state, s.reason_code, s.reasons, s.attempt_id,
             s.remote_ref, s.confirm_url,
         )
-        .where(s.kind == kind, s.period == period, s.business_id.between(first, last))
+        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
         .order_by(s.business_id, s.version)
     ).all()  # fmt: skip
 
@@ -301,9 +301,15 @@ def draft_members(connection: Connection) -> Rows:
 
 
 def drafts_at_kiva(connection: Connection) -> set[str]:
-    """The ids of all drafts that Kiva has, or may have: sent, in doubt or adopted."""
+    """The ids of all drafts that Kiva may have from here: adopted, or part of a request once.
+
+    One that a person did not find in PA2, or that Kiva refused, counts: should Kiva list it all
+    the same, then this ledger knows where it comes from.
+    """
     s = submission.c
-    query = sa.select(s.business_id).where(s.kind == "loan_draft", sa.text(AT_KIVA_CLAUSE))
+    query = sa.select(s.business_id).where(
+        s.kind == "loan_draft", sa.or_(sa.text(AT_KIVA_CLAUSE), s.attempt_id.is_not(None))
+    )
     return set(connection.execute(query).scalars())
 
 

@@ -111,6 +111,7 @@ def plan_creates(
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     asked_for = m["refused_reason"] == RETRY_ASKED
     elsewhere = m["last_month"] != str(month)
+    still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -136,7 +137,7 @@ def plan_creates(
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
         (refused, State.PLANNED, "retried", None),
-        (m["last_version"].isna(), State.PLANNED, "new", None),
+        (m["last_version"].isna() | still_new, State.PLANNED, "new", None),
         (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
         (m["open_state"] == State.DEFERRED.value, State.PLANNED, "waited", None),
     ]
