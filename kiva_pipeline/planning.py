@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.expected import ExpectedList, ExpectedLists
 from kiva_pipeline.field_key import field_key_for_looking
 from kiva_pipeline.frames import FrameSpool, StoredFrame, write_frame
@@ -34,9 +35,20 @@ from kiva_pipeline.streams import (
     repayment_report,
     report_submission,
 )
+from kiva_pipeline.submission.digest import digest_of_streams
 from kiva_pipeline.submission.ledger import Ledger, ledger_exists
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.plan_cards import (
+    SHORTEST_DIGEST,
+    PlanCard,
+    PlanMovedError,
+    StreamCard,
+    checked_digest,
+    find_card,
+    keep_card,
+    what_moved,
+)
 from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 from kiva_pipeline.submission.submit import SubmitOptions, submit
 
@@ -82,6 +94,8 @@ def plan_month(
 ) -> list[PlannedStream]:
     """Plan a month.
 
+    Its card is kept (``submission.plan_cards``), so that a run by its digest can say what moved.
+
     Args:
         settings: The partner's.
         month: Which one.
@@ -108,7 +122,79 @@ def plan_month(
         for kind in kinds:
             progress(f"reading and judging {_NOUNS[kind]}")
             planned.append(_planned(tools, *_STEPS[kind](tools)))
+    keep_card(settings.state.folder, _card(month, planned))
     return planned
+
+
+def digest_of(planned: Sequence[PlannedStream]) -> str:
+    """One digest for the plans of a month's streams."""
+    return digest_of_streams({stream.kind.value: stream.digest for stream in planned})
+
+
+def plan_as_expected(
+    settings: Settings,
+    month: Month,
+    kinds: Sequence[PostKind],
+    digest: str,
+    *,
+    progress: Callable[[str], None] = lambda _step: None,
+) -> dict[PostKind, str]:
+    """Plan a month again, to see that it is still the plan that a person saw.
+
+    Args:
+        settings: The partner's.
+        month: Which one.
+        kinds: The streams that were planned.
+        digest: Of that plan; the first twelve digits are enough.
+        progress: Told what is being done.
+
+    Returns:
+        The digest of each stream's plan, for the run to compare again before it sends.
+
+    Raises:
+        PlanMovedError: It is another plan now; the message says what moved, in counts.
+        SettingsError: The digest is none, or is of another month or of other streams.
+    """
+    typed = checked_digest(digest)
+    seen = find_card(settings.state.folder, typed)
+    asked = {kind.value for kind in kinds}
+    if seen and seen.digest.startswith(typed) and (
+        seen.month != str(month) or set(seen.streams) != asked
+    ):  # fmt: skip
+        streams = ", ".join(kind.replace("_", " ") + "s" for kind in seen.streams)
+        raise SettingsError(
+            f"The digest is of the plan of {seen.month} ({streams}), not of what is to be run.",
+            "Run the month and the --stream that were planned.",
+        )
+    planned = plan_month(settings, month, kinds, progress=progress)
+    now = _card(month, planned)
+    if not now.digest.startswith(typed):
+        moved = "; ".join(
+            f"{_NOUNS[PostKind(kind)]}: "
+            + what_moved(seen.streams[kind].rows if seen else None, stream.rows)
+            for kind, stream in now.streams.items()
+            if not seen or seen.streams[kind].digest != stream.digest
+        )
+        raise PlanMovedError(
+            f"The plan of {month} moved since {typed[:SHORTEST_DIGEST]} was made ({moved}).",
+            f"Nothing was sent. Look again with `kiva-pipeline plan {month}` and give the new"
+            " digest.",
+        )
+    return {PostKind(kind): stream.digest for kind, stream in now.streams.items()}
+
+
+def _card(month: Month, planned: Sequence[PlannedStream]) -> PlanCard:
+    return PlanCard(
+        str(month),
+        digest_of(planned),
+        {
+            stream.kind.value: StreamCard(
+                stream.digest,
+                {str(k): int(n) for k, n in stream.decisions["decision"].value_counts().items()},
+            )
+            for stream in planned
+        },
+    )
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from kiva_pipeline.settings_fields import (
     WebAddress,
 )
 from kiva_pipeline.settings_file import explain, read_mapping
+from kiva_pipeline.settings_limits import Limits
 
 SETTINGS_VARIABLE = "KIVA_PIPELINE_SETTINGS"
 CLIENT_ID_VARIABLE = "KIVA_CLIENT_ID"
@@ -238,6 +239,7 @@ class Settings(_Section):
     loan_drafts: LoanDrafts = LoanDrafts()
     repayments: Repayments
     journals: Journals
+    limits: Limits = Limits()
     mapping: ListSpellings = ListSpellings()
     state: State = State()
 

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 # What the launch pad shows, to be changed for one run. All else has its place in the settings.
-_AS_USUAL: dict[str, Any] = {"config": {"dry_run": False, "limit": None}}
+_AS_USUAL: dict[str, Any] = {"config": {"dry_run": False, "limit": None, "digest": ""}}
 _DRAFTS, _REPORT, _JOURNALS = (
     "loan_draft_submissions", "repayment_submissions", "journal_submissions",
 )  # fmt: skip

@@ -59,6 +59,17 @@ def show_totals(lines: Sequence[Mapping[str, Any]], *, money: bool = True) -> No
     )  # fmt: skip
 
 
+def show_limited(lines: Sequence[Mapping[str, Any]]) -> None:
+    """A note on what only waits because of a limit in the settings; nothing where there is none."""
+    from kiva_pipeline.submission.limits import LIMIT_REASONS
+    from kiva_pipeline.submission.states import SENTENCES
+
+    for line in lines:
+        if line["decision"] == "deferred" and line["reason_code"] in LIMIT_REASONS:
+            say(f"\n{line['stream'].capitalize()}: {counted(line['rows'], 'row')} wait."
+                f" {SENTENCES[line['reason_code']]}")  # fmt: skip
+
+
 def show_unsent(lines: Sequence[Mapping[str, str]], *, at_most: int | None) -> None:
     """The list of what is not sent, one line a reason, shortened on request."""
     shown = lines if at_most is None else lines[:at_most]

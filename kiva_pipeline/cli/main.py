@@ -16,10 +16,12 @@ from typing import Annotated
 
 import typer
 
+from kiva_pipeline.cli.adopt import adopt
 from kiva_pipeline.cli.backup import backup
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
 from kiva_pipeline.cli.export import export
+from kiva_pipeline.cli.held import approve, held
 from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
 from kiva_pipeline.cli.report_month import close, extend
@@ -68,6 +70,7 @@ def _root(
 
     \b
     New here?             kiva-pipeline demo
+    Going live?           kiva-pipeline adopt --template adoption
     What would be sent?   kiva-pipeline plan 2026-10
     Send it:              kiva-pipeline run 2026-10
     What is to be done?   kiva-pipeline worklist
@@ -91,8 +94,9 @@ def _as_written(command: Callable[..., None]) -> str:
 
 app.callback(help=_as_written(_root))(_root)
 _COMMANDS = (
-    demo, plan, run, status, trace, worklist,
-    doubts, resolve, retry, close, extend, pause, resume, export, backup, sandbox,
+    demo, adopt, plan, run, status, trace, worklist,
+    doubts, resolve, held, approve, retry, close, extend, pause, resume, export, backup,
+    sandbox,
 )  # fmt: skip
 
 

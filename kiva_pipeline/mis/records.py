@@ -36,6 +36,9 @@ BALANCE_COLUMNS = {
     "charged_back": _MINOR, "recovered": _MINOR, "written_off": _MINOR, "unknown": _MINOR,
     "unknown_types": _TEXT, "problems": "int64",
 }  # fmt: skip
+_BALANCE_AMOUNTS = (
+    "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off", "unknown",
+)  # fmt: skip
 NOTE_COLUMNS = {
     "source_key": _TEXT, "note_id": _TEXT, "loan_id": _TEXT, "client_id": _TEXT,
     "written_on": _DAY, "subject": _TEXT, "body": _TEXT, "image_url": _TEXT, "problems": "int64",
@@ -55,9 +58,6 @@ _LOAN_IDS = {
     "group_client_id": "group's client id",
 }  # fmt: skip
 _NOTE_IDS = {"note_id": "note's id", "loan_id": "loan id", "client_id": "client id"}
-_SUMS = (
-    "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off", "unknown",
-)  # fmt: skip
 
 
 def _present(column: str, sentence: str) -> Rule:
@@ -163,7 +163,7 @@ BALANCE_RECORDS = Rulebook(
         _readable("currency_digits", "not 0 to 4", "The loan's number of decimals can't be read."),
         *(
             _readable(column, "not a number", f"The MIS gave no readable “{column}” amount.")
-            for column in _SUMS
+            for column in _BALANCE_AMOUNTS
         ),
     ],
 )
@@ -224,7 +224,7 @@ def canonical_balances(frame: pd.DataFrame) -> pd.DataFrame:
     made = _texts(frame, BALANCE_COLUMNS)
     _digits(made, frame["currency_digits"])
     _days(made, "disbursed_on", frame["disbursed_on"], required=False)
-    for column in _SUMS:
+    for column in _BALANCE_AMOUNTS:
         made[column] = cells.whole_numbers(frame[f"{column}_minor"])
         made[f"{column}_unreadable"] = made[column].isna()
     return _judged(made, BALANCE_RECORDS, BALANCE_COLUMNS)

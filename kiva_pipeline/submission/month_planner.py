@@ -22,16 +22,13 @@ from kiva_pipeline.submission.approvals import approved_figures
 from kiva_pipeline.submission.baselines import baselines_frame
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
 from kiva_pipeline.submission.known import known_frame
-from kiva_pipeline.submission.ledger import (
-    Ledger,
-    draft_members,
-    known_rows,
-    now_text,
-)
+from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, now_text
+from kiva_pipeline.submission.limits import RunLimits
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan import PLAN_COLUMNS, ReportTerms, plan_creates, plan_reports
 from kiva_pipeline.submission.report_guards import mass_change
 from kiva_pipeline.submission.reporting_period import month_marks, report_phase
+from kiva_pipeline.submission.summaries import drafts_made_since
 
 # A daily schedule must find yesterday's refusal a day old, also when it ran a little later then.
 _A_DAY = timedelta(hours=20)
@@ -84,11 +81,12 @@ class MonthPlanner:
     ) -> tuple[StoredFrame, Counter[str]]:
         """The plan of the whole month, and how many of its rows count against it, by suspicion."""
         suspicions: Counter[str] = Counter()
+        limits = self._limits(connection)
         with FrameSpool(self._folder, empty_frame(PLAN_COLUMNS)) as spool:
             for wanted, above, up_to in self._ranges():
                 chunk = self._chunk(connection, wanted, terms, above, up_to)
                 suspicions.update(chunk["suspicion"].value_counts().to_dict())
-                spool.append(chunk)
+                spool.append(limits.within(chunk))
         return spool.finished, suspicions
 
     def _ranges(self) -> Iterator[tuple[pd.DataFrame, str, str | None]]:
@@ -150,6 +148,13 @@ class MonthPlanner:
             kiva_ids=self._kiva_ids,
             claims=claims_frame(connection) if drafts else None,
         )
+
+    def _limits(self, connection: Connection) -> RunLimits:
+        settings, kind = self._settings, self._submission.kind
+        today = 0
+        if kind is PostKind.LOAN_DRAFT and settings.limits.drafts_per_day is not None:
+            today = drafts_made_since(connection, now_text(settings.clock.day_began()))
+        return RunLimits.of(settings.limits, kind, today)
 
     def _terms(self, connection: Connection) -> ReportTerms:
         settings, month = self._settings, self._submission.month

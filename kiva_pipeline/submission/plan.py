@@ -18,6 +18,7 @@ from kiva_pipeline.submission.states import (
     ADOPTED,
     NEVER_SENT,
     NOT_THERE,
+    NOT_THERE_LISTED,
     RESENT,
     RETRY_ASKED,
     State,
@@ -110,6 +111,7 @@ def plan_creates(
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     asked_for = m["refused_reason"] == RETRY_ASKED
+    denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
     still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
     shared = pd.Series(data=False, index=m.index)
@@ -132,6 +134,7 @@ def plan_creates(
         (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
+        (listed & denied, State.ALREADY_AT_KIVA, NOT_THERE_LISTED, None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
