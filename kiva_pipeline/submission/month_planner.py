@@ -16,8 +16,9 @@ from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
+from kiva_pipeline.submission.figures_sent import last_sent
 from kiva_pipeline.submission.known import known_frame
-from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, last_sent, now_text
+from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, now_text
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan import PLAN_COLUMNS, ReportTerms, plan_creates, plan_reports
 from kiva_pipeline.submission.reporting_period import report_phase
@@ -90,11 +91,13 @@ class MonthPlanner:
             known_rows(connection, kind.value, submission.period, above=above, up_to=up_to)
         )
         if kind is PostKind.REPAYMENT:
+            figures = last_sent(
+                connection, kind.value, wanted["business_id"].tolist(), above=above, up_to=up_to
+            )
             newest = pd.DataFrame.from_records(
-                [tuple(r) for r in last_sent(connection, kind.value, above=above, up_to=up_to)],
-                columns=["business_id", "period", "amount", "version"],
+                figures, columns=["business_id", "period", "amount", "digits"]
             ).astype({"business_id": "str", "period": "str", "amount": "Int64"})
-            newest = newest.drop_duplicates("business_id", keep="last").drop(columns="version")
+            newest = newest.drop(columns="digits")
             return plan_reports(wanted, known, newest, self._terms())
         of_month = str(submission.month)
         mine = (
