@@ -65,7 +65,7 @@ def build_definitions(settings: Settings, file: Path) -> dg.Definitions:
             *journal_assets(months),
             *reporting_assets(months),
         ],
-        jobs=jobs(months),
+        jobs=jobs(),
         schedules=schedules(settings.calendar),
         executor=dg.in_process_executor,
         resources={

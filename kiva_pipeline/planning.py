@@ -49,12 +49,14 @@ class PlannedStream:
         decisions: ``DECISION_COLUMNS``; what would be sent is ``planned``.
         rows_in: MIS rows, or loans that Kiva expects, that must have a decision.
         digest: Of this stream's plan.
+        objections: Why a run would send nothing now.
     """
 
     kind: PostKind
     decisions: pd.DataFrame
     rows_in: int
     digest: str
+    objections: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,9 @@ def _planned(tools: _Tools, submission: Submission, rows_in: int) -> PlannedStre
         spool_folder=tools.folder,
         options=SubmitOptions(dry_run=True),
     )
-    return PlannedStream(submission.kind, result.decisions.read(), rows_in, result.digest)
+    return PlannedStream(
+        submission.kind, result.decisions.read(), rows_in, result.digest, result.objections
+    )
 
 
 def _drafts(tools: _Tools) -> tuple[Submission, int]:

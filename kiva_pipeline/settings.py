@@ -27,13 +27,20 @@ from pydantic import (
 from kiva_pipeline.clock import Clock
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import ReportingCalendar
-from kiva_pipeline.settings_fields import Id, MonthText, PasswordlessAddress, WebAddress
+from kiva_pipeline.settings_fields import (
+    Id,
+    LedgerAddress,
+    MonthText,
+    PasswordlessAddress,
+    WebAddress,
+)
 from kiva_pipeline.settings_file import explain, read_mapping
 
 SETTINGS_VARIABLE = "KIVA_PIPELINE_SETTINGS"
 CLIENT_ID_VARIABLE = "KIVA_CLIENT_ID"
 CLIENT_SECRET_VARIABLE = "KIVA_CLIENT_SECRET"  # noqa: S105  the variable's name, not a secret
 FIELD_KEY_VARIABLE = "KIVA_PIPELINE_FIELD_KEY"
+BY_VARIABLE = "KIVA_PIPELINE_BY"  # the name of the person who acts
 SETTINGS_VERSION = 1
 
 
@@ -130,7 +137,12 @@ class Calendar(_Section):
         return ReportingCalendar(self.opens, self.reporting_day)
 
 
-class DemoSource(_Section):
+class _AnySource(_Section):
+    # `id_aliases.csv`: the ids that a migration of the MIS changed, beside those that Kiva knows.
+    id_aliases: Path | None = None
+
+
+class DemoSource(_AnySource):
     """The demo MIS: an SQLite file that ``kiva-pipeline demo`` fills."""
 
     kind: Literal["demo"]
@@ -189,7 +201,7 @@ class State(_Section):
     """Where the ledger and the frames live; both hold personal data."""
 
     folder: Path = Path(".kiva_pipeline")
-    ledger_url: PasswordlessAddress | None = None
+    ledger_url: LedgerAddress | None = None
     wait_for_lock_seconds: float = Field(120.0, ge=0, le=3600)
 
 
@@ -341,10 +353,13 @@ def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
     folder = file.resolve().parent
     state, source, api = settings.state, settings.source, settings.api
     bundle = api.ca_bundle and folder / api.ca_bundle.expanduser()
+    aliases = source.id_aliases and folder / source.id_aliases.expanduser()
     return settings.model_copy(
         update={
             "state": state.model_copy(update={"folder": folder / state.folder.expanduser()}),
-            "source": source.model_copy(update={"path": folder / source.path.expanduser()}),
+            "source": source.model_copy(
+                update={"path": folder / source.path.expanduser(), "id_aliases": aliases}
+            ),
             "api": api.model_copy(update={"ca_bundle": bundle}),
         }
     )

@@ -47,7 +47,26 @@ def _has_no_password(url: str) -> str:
     return url
 
 
+def _ledger_address(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    user, _, _ = rest.rpartition("@")
+    if ":" in user or "password=" in rest:
+        msg = (
+            "an address without a password: the file holds no secrets; it comes from"
+            " KIVA_PIPELINE_LEDGER_PASSWORD, PGPASSWORD or ~/.pgpass"
+        )
+        raise ValueError(msg)
+    if scheme not in {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}:
+        msg = "postgresql+psycopg://USER@HOST/DATABASE, or no key at all for an SQLite file"
+        raise ValueError(msg)
+    if scheme.startswith("sqlite") and not rest.startswith("//"):
+        msg = "an absolute path, sqlite:////FOLDER/FILE: any other one names a new, empty ledger"
+        raise ValueError(msg)
+    return url
+
+
 Id = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
 MonthText = Annotated[Month, BeforeValidator(_month)]
 PasswordlessAddress = Annotated[str, AfterValidator(_has_no_password)]
+LedgerAddress = Annotated[str, AfterValidator(_ledger_address)]
 WebAddress = Annotated[str, AfterValidator(_has_no_password), AfterValidator(_is_web_address)]

@@ -332,7 +332,6 @@ def test_the_sandbox_is_found_on_every_name_of_this_machine(host: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("state__ledger_url", "postgresql+psycopg://kiva:hush-hush@db/kiva"),
         ("api__proxy", "http://kiva:hush-hush@proxy:3128"),
         ("api__base_url", "https://kiva:hush-hush@127.0.0.1"),
     ],
@@ -341,6 +340,44 @@ def test_a_password_in_the_file_is_refused_and_not_repeated(key: str, value: str
     message = refused(changed(**{key: value}))
     assert "without a user and a password" in message
     assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg://kiva:hush-hush@db/kiva",
+        "postgresql+psycopg://kiva:hush/hush@db/kiva",
+        "postgresql+psycopg://db/kiva?user=kiva&password=hush-hush",
+    ],
+)
+def test_a_ledgers_password_in_the_file_is_refused_and_not_repeated(address: str) -> None:
+    message = refused(changed(state__ledger_url=address))
+    assert "without a password" in message
+    assert "KIVA_PIPELINE_LEDGER_PASSWORD" in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg://kiva@db.example.org:5432/ledger?sslmode=verify-full",
+        "postgresql+psycopg://kiva@/ledger?host=/run/postgresql",
+        "postgresql:///ledger",
+        "sqlite:////var/lib/kiva/ledger.sqlite",
+    ],
+)
+def test_a_ledger_may_be_named_with_its_user(address: str) -> None:
+    settings = parse_settings(changed(state__ledger_url=address), Path("partner.yaml"))
+    assert settings.ledger_url == address
+
+
+@pytest.mark.parametrize("address", ["mysql://db/ledger", "postgresql+asyncpg://db/l", "ledger"])
+def test_a_ledger_lives_in_postgresql_or_a_file(address: str) -> None:
+    assert "postgresql+psycopg://USER@HOST/DATABASE" in refused(changed(state__ledger_url=address))
+
+
+def test_a_ledgers_file_is_named_from_the_root_so_that_no_other_folder_gets_an_empty_one() -> None:
+    assert "an absolute path" in refused(changed(state__ledger_url="sqlite:///ledger.sqlite"))
 
 
 def test_secrets_come_from_the_environment_and_no_repr_shows_them() -> None:

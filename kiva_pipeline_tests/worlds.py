@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from kiva_pipeline.periods import Month
+from kiva_pipeline.practice_adoption import adopt_practice
 from kiva_pipeline.sandbox.demo_mis import DemoFacts
 from kiva_pipeline.sandbox.practice import (
     fill_practice_folder,
@@ -83,6 +84,7 @@ def demo_world(
     *,
     today: date = PRACTICE_DAY,
     chance: int = 7,
+    adopted: bool = True,
     **sections: Any,
 ) -> Iterator[World]:
     """A practice partner with its sandbox running; 300 loans hold every kind of dirt.
@@ -92,6 +94,7 @@ def demo_world(
         loans: How many loans the MIS holds.
         today: The practice day.
         chance: Another number, another portfolio.
+        adopted: The ledger knows what the sandbox was seeded with; else it is not born yet.
         sections: Settings to replace: ``repayments={"repayments_replace": True}``.
     """
     folder = tmp_path_factory.mktemp("world")
@@ -100,7 +103,10 @@ def demo_world(
         port = int(sandbox.url.rsplit(":", 1)[1])
         file = write_practice_settings(folder, today=today, first_month=demo.first_month, port=port)
         file.write_text(_with(file.read_text(encoding="utf-8"), sections), encoding="utf-8")
-        yield World(folder, load_settings(file), file, sandbox.url, demo)
+        settings = load_settings(file)
+        if adopted:
+            adopt_practice(settings, mis_file(folder))
+        yield World(folder, settings, file, sandbox.url, demo)
 
 
 def _with(text: str, sections: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 from upath import UPath
 
 from kiva_pipeline.frames import StoredFrame, private_folder, write_frame
@@ -20,12 +21,15 @@ class ParquetFrames(dg.UPathIOManager):
 
     extension = ".parquet"
 
+    def make_directory(self, path: UPath) -> None:
+        """Make a folder, called before each write; only its owner may enter it."""
+        private_folder(Path(str(path)))
+
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ANN401
         """Write the frame whole, aside and then into place."""
         if obj is None:
             return
         place = Path(str(path))
-        private_folder(place.parent)
         if isinstance(obj, pd.DataFrame):
             write_frame(obj, place)
         elif isinstance(obj, StoredFrame):
@@ -44,7 +48,9 @@ class ParquetFrames(dg.UPathIOManager):
 class FrameStore(dg.ConfigurableIOManagerFactory[ParquetFrames]):
     """Where the frames live; the folder holds personal data and is made with mode 0700."""
 
-    folder: str
+    folder: str = Field(
+        description="Holds a folder an asset, with a Parquet file a month; mode 0700."
+    )
 
     def create_io_manager(self, context: dg.InitResourceContext) -> ParquetFrames:
         """The I/O manager over the folder."""

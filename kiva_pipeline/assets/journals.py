@@ -48,24 +48,24 @@ def journal_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinit
         **One row** is one note marked for Kiva. **Window:** written in the month. **A second run**
         judges the month anew; nothing is sent here.
         """
-        notes = mis_notes.read()
         with explained():
+            notes = mis_notes.read()
             judged = build_journal_updates(
                 notes, kiva_loans.read(), settings=partner.settings, field_key=ledger.field_key
             )
-        rows = judged.rows.sort_values("business_id", ignore_index=True)
-        return dg.MaterializeResult(
-            value=rows,
-            metadata=counted(
-                len(rows), **{f"rows {s}": int((rows["state"] == s).sum()) for s in _STATES}
-            ),
-            check_results=[
-                checks.rules_result(checks.RULES_KEPT, judged.counts),
-                checks.equal_result(
-                    checks.EVERY_ROW_DECIDED, "notes", int(rows["mis_rows"].sum()), len(notes)
+            rows = judged.rows.sort_values("business_id", ignore_index=True)
+            return dg.MaterializeResult(
+                value=rows,
+                metadata=counted(
+                    len(rows), **{f"rows {s}": int((rows["state"] == s).sum()) for s in _STATES}
                 ),
-            ],
-        )
+                check_results=[
+                    checks.rules_result(checks.RULES_KEPT, judged.counts),
+                    checks.equal_result(
+                        checks.EVERY_ROW_DECIDED, "notes", int(rows["mis_rows"].sum()), len(notes)
+                    ),
+                ],
+            )
 
     @dg.asset(
         **common,
@@ -90,18 +90,19 @@ def journal_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinit
         posts only what is new; a journal can't be looked up at Kiva, so one whose answer was lost
         waits for a person.
         """
-        rows_in = int(journal_updates.read(["mis_rows"])["mis_rows"].sum())
-        yield from send_month(
-            context,
-            journal_submission(
-                month_of(context), journal_updates, partner.settings, kiva_loans.read
-            ),
-            rows_in,
-            config=config,
-            partner=partner,
-            kiva=kiva,
-            ledger=ledger,
-        )
+        with explained():
+            rows_in = int(journal_updates.read(["mis_rows"])["mis_rows"].sum())
+            yield from send_month(
+                context,
+                journal_submission(
+                    month_of(context), journal_updates, partner.settings, kiva_loans.read
+                ),
+                rows_in,
+                config=config,
+                partner=partner,
+                kiva=kiva,
+                ledger=ledger,
+            )
 
     return [journal_updates, journal_submissions]
 

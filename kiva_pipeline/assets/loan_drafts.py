@@ -59,8 +59,8 @@ def loan_draft_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefi
         disbursal day is in the month; PA2 takes them less than 30 days back to 90 ahead. **A second
         run** judges the month anew; nothing is sent here.
         """
-        loans = mis_loans.read()
         with explained():
+            loans = mis_loans.read()
             judged = build_loan_drafts(
                 loans,
                 mis_instalments.read(),
@@ -69,19 +69,22 @@ def loan_draft_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefi
                 today=partner.settings.clock.today(),
                 field_key=ledger.field_key,
             )
-        rows = judged.rows.sort_values("business_id", ignore_index=True)
-        return dg.MaterializeResult(
-            value=rows,
-            metadata=counted(
-                len(rows), **{f"rows {s}": int((rows["state"] == s).sum()) for s in _STATES}
-            ),
-            check_results=[
-                checks.rules_result(checks.RULES_KEPT, judged.counts),
-                checks.equal_result(
-                    checks.EVERY_ROW_DECIDED, "MIS rows", int(rows["mis_rows"].sum()), len(loans)
+            rows = judged.rows.sort_values("business_id", ignore_index=True)
+            return dg.MaterializeResult(
+                value=rows,
+                metadata=counted(
+                    len(rows), **{f"rows {s}": int((rows["state"] == s).sum()) for s in _STATES}
                 ),
-            ],
-        )
+                check_results=[
+                    checks.rules_result(checks.RULES_KEPT, judged.counts),
+                    checks.equal_result(
+                        checks.EVERY_ROW_DECIDED,
+                        "MIS rows",
+                        int(rows["mis_rows"].sum()),
+                        len(loans),
+                    ),
+                ],
+            )
 
     @dg.asset(
         **common,
@@ -108,8 +111,8 @@ def loan_draft_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefi
         **A second run** posts only what is new: a draft is never posted twice, and one whose answer
         was lost waits for evidence.
         """
-        rows_in = int(loan_drafts.read(["mis_rows"])["mis_rows"].sum())
-        with mis.open() as source:
+        with explained(), mis.open() as source:
+            rows_in = int(loan_drafts.read(["mis_rows"])["mis_rows"].sum())
             submission = draft_submission(month_of(context), loan_drafts, source, kiva.api.loans)
             yield from send_month(
                 context,

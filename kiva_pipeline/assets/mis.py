@@ -64,7 +64,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         with explained(), mis.open() as source:
             expected = source.counts(month).loans
             frame = records.canonical_loans(source.loans(month))
-        return _extracted(frame, expected, records.LOAN_RECORDS)
+            return _extracted(frame, expected, records.LOAN_RECORDS)
 
     @dg.asset(
         **common,
@@ -80,11 +80,11 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         run** reads them again and replaces the month.
         """
         month = month_of(context)
-        loans = mis_loans.read(["loan_id", "currency_digits"])
         with explained(), mis.open() as source:
+            loans = mis_loans.read(["loan_id", "currency_digits"])
             expected = source.counts(month).instalments
             frame = records.canonical_instalments(source.instalments(month), loans)
-        return _extracted(frame, expected, records.INSTALMENT_RECORDS)
+            return _extracted(frame, expected, records.INSTALMENT_RECORDS)
 
     @dg.asset(
         **common,
@@ -101,7 +101,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         with explained(), mis.open() as source:
             expected = source.counts(month).notes
             frame = records.canonical_notes(source.notes(month))
-        return _extracted(frame, expected, records.NOTE_RECORDS)
+            return _extracted(frame, expected, records.NOTE_RECORDS)
 
     @dg.asset(
         **common,
@@ -130,7 +130,6 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         them again, so that back-dated and reversed repayments show.
         """
         month = month_of(context)
-        expected = expected_in(month, kiva_loans.read(), partner.settings.clock.today())
         counts: dict[str, int] = dict.fromkeys(records.BALANCE_RECORDS.counts(_NO_BITS), 0)
         known = 0
         empty = records.empty_frame(ASKED_BALANCE_COLUMNS)
@@ -140,6 +139,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
             ledger.open() as book,
             FrameSpool(partner.spool_folder, empty) as spool,
         ):
+            expected = expected_in(month, kiva_loans.read(), partner.settings.clock.today())
             members = group_members(expected, book, source)
             for chunk in asked_balances(source, expected, members, month.last_day):
                 spool.append(chunk)

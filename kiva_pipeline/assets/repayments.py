@@ -57,12 +57,13 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         no answer: that is `missing`, never 0. **Window:** as of the month's last day; empty for a
         month that is not over. **A second run** builds it anew; nothing is sent here.
         """
-        month, settings = month_of(context), partner.settings
-        expected = expected_in(month, kiva_loans.read(), settings.clock.today())
+        month = month_of(context)
         broken: Counter[str] = Counter()
         states: Counter[str] = Counter(dict.fromkeys(_STATES, 0))
         empty = empty_frame(REPORT_COLUMNS)
         with explained(), FrameSpool(partner.spool_folder, empty) as spool:
+            settings = partner.settings
+            expected = expected_in(month, kiva_loans.read(), settings.clock.today())
             for judged in report_chunks(mis_balances, expected, settings, month):
                 spool.append(judged.rows)
                 broken.update(judged.counts)
@@ -101,17 +102,18 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         **Window:** only the month whose reporting period is open is ever posted: a closed one is
         compared and carried forward. **A second run** posts only the figures that changed.
         """
-        yield from send_month(
-            context,
-            report_submission(
-                month_of(context), repayment_report, partner.settings, kiva_loans.read
-            ),
-            len(repayment_report),
-            config=config,
-            partner=partner,
-            kiva=kiva,
-            ledger=ledger,
-        )
+        with explained():
+            yield from send_month(
+                context,
+                report_submission(
+                    month_of(context), repayment_report, partner.settings, kiva_loans.read
+                ),
+                len(repayment_report),
+                config=config,
+                partner=partner,
+                kiva=kiva,
+                ledger=ledger,
+            )
 
     return [repayment_report, repayment_submissions]
 

@@ -53,11 +53,16 @@ class MisResource(dg.ConfigurableResource["MisResource"]):
 
 
 class KivaResource(dg.ConfigurableResource["KivaResource"]):
-    """Kiva's Partner API."""
+    """Kiva's Partner API: hosts and partner from the settings, secrets from the environment."""
 
     partner: PartnerResource
-    client_id: str = Field(description="From KIVA_CLIENT_ID.", repr=False)
-    client_secret: str = Field(description="From KIVA_CLIENT_SECRET.", repr=False)
+    client_id: str = Field(
+        description="From KIVA_CLIENT_ID; the sandbox's is well known.", repr=False
+    )
+    client_secret: str = Field(
+        description="From KIVA_CLIENT_SECRET; never write it here. The sandbox's is well known.",
+        repr=False,
+    )
 
     _api: PartnerApi | None = PrivateAttr(default=None)
 
@@ -77,7 +82,7 @@ class KivaResource(dg.ConfigurableResource["KivaResource"]):
 
 
 class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
-    """The partner's ledger."""
+    """The partner's ledger: what was sent, and what became of it."""
 
     partner: PartnerResource
 

@@ -24,10 +24,14 @@ class SubmitConfig(dg.Config):
     """What the launch pad offers for a submission."""
 
     dry_run: bool = Field(
-        default=False, description="Plan only: say what would be sent, send and write nothing."
+        default=False,
+        description="true: plan only. Say what would be sent; send nothing and write no ledger.",
     )
     limit: int | None = Field(
-        default=None, description="Send at most so many rows; the rest is deferred. Try 1 first."
+        default=None,
+        ge=0,
+        description="Send at most so many rows; the next run sends the rest. null: all. Try 1"
+        " first.",
     )
 
 
@@ -60,7 +64,7 @@ def send_month(
         The materialization with its checks. Then, where sending stopped early, the failure.
     """
     options = SubmitOptions(dry_run=config.dry_run, limit=config.limit, pause=time.sleep)
-    waiting = ""
+    busy = ""
     with explained(), ledger.open() as book:
 
         def go(options: SubmitOptions) -> SubmitResult:
@@ -76,25 +80,22 @@ def send_month(
 
         try:
             result = go(options)
-        except SenderBusyError as busy:
-            waiting = str(busy)
-            context.log.warning(waiting)
+        except SenderBusyError as error:
+            busy = str(error)
+            context.log.warning(busy)
             result = go(SubmitOptions(dry_run=True))
-    metadata = submitted(result, dry_run=config.dry_run)
-    if waiting:
-        metadata |= {"skipped": waiting}
     yield dg.MaterializeResult(
         value=result.decisions,
-        metadata=metadata,
+        metadata=submitted(result, dry_run=config.dry_run, skipped=busy),
         check_results=[
             checks.equal_result(check, "rows decided", _answered(result, submission), rows_in),
             checks.certain_result(result.tally),
         ],
     )
     if result.summary.stopped:
-        error = result.summary.error
+        why = result.summary.error or result.summary.stopped
         raise dg.Failure(
-            description=f"Sending stopped early: {error or result.summary.stopped}."
+            description=f"Sending stopped early: {why}."
             f" {result.tally.rows.get(State.DEFERRED.value, 0)} rows wait for the next run;"
             " nothing is sent twice by running it again.",
             allow_retries=False,

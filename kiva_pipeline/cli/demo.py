@@ -38,9 +38,9 @@ def demo(
     r"""See it work: a month of a demo MIS goes to a sandbox of Kiva's API on this machine.
 
     It makes a folder with a microfinance database full of the mistakes that real ones have, starts
-    the sandbox, sends two months through Dagster, runs them again to show that nothing is sent
-    twice, corrects the database and shows that only the difference goes. It needs no key and
-    reaches no other machine.
+    the sandbox, adopts what Kiva has already, sends two months through Dagster, runs them again to
+    show that nothing is sent twice, corrects the database and shows that only the difference goes.
+    It needs no key and reaches no other machine.
 
     \b
     kiva-pipeline demo
@@ -76,6 +76,8 @@ def _as_json(partner: "DemoPartner", story: "Story", seconds: float) -> dict[str
         "folder": str(partner.folder),
         "settings": str(partner.settings_file),
         "loans": partner.mis.loans,
+        "adopted_loans": story.adopted.loans,
+        "adopted_figures": story.adopted.baselines,
         "first_posts": story.first.posts,
         "second_posts": story.second.posts,
         "third_posts": story.third.posts,
@@ -95,6 +97,12 @@ def _as_json(partner: "DemoPartner", story: "Story", seconds: float) -> dict[str
 
 
 def _show(partner: "DemoPartner", story: "Story", seconds: float) -> None:
+    adopted, figures = story.adopted.loans, story.adopted.baselines
+    say(
+        f"\n0. Adopted {counted(adopted, 'loan')} that Kiva has already,"
+        f" with {counted(figures, 'last reported figure')}",
+        style="bold",
+    )
     say("\n1. Two months went to Kiva, and every row has a decision", style="bold")
     print_table(
         ["month", "stream", *("sent" if name == _SENT else words(name) for name in _COLUMNS)],

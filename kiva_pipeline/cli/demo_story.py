@@ -19,9 +19,11 @@ from kiva_pipeline.cli.job_run import JobRunner, MonthRun
 from kiva_pipeline.cli.options import Stream
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.periods import Month
+from kiva_pipeline.practice_adoption import adopt_practice
 from kiva_pipeline.reporting.words import STREAMS, reasons_in_words
 from kiva_pipeline.sandbox.demo_mis import correct_past
 from kiva_pipeline.sandbox.practice import mis_file
+from kiva_pipeline.submission.adopt import AdoptionReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Story:
     """What happened.
 
     Attributes:
+        adopted: What the ledger was told that Kiva has already.
         first: New to Kiva.
         second: The same again.
         corrections: What was corrected in the MIS, and on which loans.
@@ -61,6 +64,7 @@ class Story:
         duplicates: Keys that the sandbox applied more than once.
     """
 
+    adopted: AdoptionReport
     first: Round
     second: Round
     corrections: dict[str, tuple[str, ...]]
@@ -89,6 +93,8 @@ def play(
     """
     today = partner.settings.clock.today()
     months = [Month.of(today).plus(-1), Month.of(today)]
+    chapter("Adopting what Kiva has already")
+    adopted = adopt_practice(partner.settings, mis_file(partner.folder))
     with dg.DagsterInstance.from_config(str(own_home(partner.settings.state.folder))) as instance:
         runner = JobRunner(partner.settings, partner.settings_file, instance)
 
@@ -105,6 +111,7 @@ def play(
         corrected = correct_past(mis_file(partner.folder))
         third = all_months()
     return Story(
+        adopted=adopted,
         first=first,
         second=second,
         corrections={correction.value: ids for correction, ids in corrected.items()},

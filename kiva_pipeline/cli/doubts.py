@@ -8,9 +8,7 @@ import typer
 from kiva_pipeline.cli.options import AsJson, MonthText, SettingsFile
 from kiva_pipeline.cli.partner import one_month, partner_ledger, partner_settings
 from kiva_pipeline.cli.show import counted, print_json, say, words
-from kiva_pipeline.money import to_digits
 from kiva_pipeline.reporting.words import STREAMS
-from kiva_pipeline.submission.states import State
 
 WAITING = 10
 
@@ -18,13 +16,14 @@ WAITING = 10
 def doubts(month: MonthText = None, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     r"""Every row whose answer was lost, when it was asked, and what to look for in PA2.
 
-    Nothing of it is sent again by itself. Exit code 10 when there is any.
+    Nothing of it is sent again by itself: look, then say what you found with `resolve`. Exit code
+    10 when there is any.
 
     \b
     kiva-pipeline doubts
     kiva-pipeline doubts 2026-10 --json
     """
-    from kiva_pipeline.submission.ledger import rows_in_states
+    from kiva_pipeline.submission import resolve
 
     partner, _ = partner_settings(settings)
     asked = one_month(month)
@@ -32,7 +31,7 @@ def doubts(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
     with partner_ledger(partner) as ledger:
         if ledger:
             with ledger.reading() as connection:
-                rows = rows_in_states(connection, [State.UNCERTAIN, State.IN_FLIGHT], asked)
+                rows = resolve.doubts(connection, asked)
             found = [_doubt(row._mapping) for row in rows]  # noqa: SLF001  public Row API
     if as_json:
         print_json({"doubts": found})
@@ -43,6 +42,8 @@ def doubts(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
 
 
 def _doubt(row: Mapping[str, Any]) -> dict[str, Any]:
+    from kiva_pipeline.reporting.next_step import commands, look_for
+
     return {
         "stream": STREAMS[row["kind"]],
         "month": row["month"],
@@ -52,27 +53,9 @@ def _doubt(row: Mapping[str, Any]) -> dict[str, Any]:
         "request_id": row["attempt_id"],
         "http_status": row["http_status"],
         "cause": row["cause"] or "",
-        "look_for": _look_for(row),
+        "look_for": look_for(row),
+        "commands": commands(row),
     }
-
-
-def _look_for(row: Mapping[str, Any]) -> str:
-    loan, day = row["business_id"], (row["started_at"] or "")[:10]
-    amount = ""
-    if row["amount"] is not None and row["currency_digits"] is not None:
-        amount = f"{row['currency']} {to_digits(row['amount'], row['currency_digits'])}"
-    if row["kind"] == "loan_draft":
-        return (
-            f"In PA2, look among the loan drafts for loan id {loan} of client {row['client_id']},"
-            f" {amount}, disbursed on {row['effective_on']}."
-        )
-    if row["kind"] == "repayment":
-        return (
-            f"In PA2, open the repayment report of {row['month']}: does loan {loan} show {amount}"
-            f" repaid, from an upload of {day}?"
-        )
-    loan_id, _, note = loan.partition("/")
-    return f"In PA2, look among the journals of {day} for loan {loan_id} (note {note} of the MIS)."
 
 
 def _show(found: list[dict[str, Any]]) -> None:
@@ -81,8 +64,11 @@ def _show(found: list[dict[str, Any]]) -> None:
         return
     say(f"{counted(len(found), 'row')} in doubt. None is sent again by itself.\n", style="bold")
     for row in found:
-        answer = f"HTTP {row['http_status']}" if row["http_status"] else "no answer"
+        said = f"HTTP {row['http_status']}" if row["http_status"] else "no answer"
         say(f"{row['stream']} {row['month']}  {row['id']}  ({words(row['state'])})")
-        say(f"  asked   {row['asked_at']} UTC, {answer} {row['cause']}".rstrip())
+        say(f"  asked   {row['asked_at']} UTC, {said} {row['cause']}".rstrip())
         say(f"  request {row['request_id']} (X-Request-ID)")
-        say(f"  look    {row['look_for']}\n")
+        say(f"  look    {row['look_for']}")
+        for command, answer in zip(row["commands"], ("there ", "not   "), strict=True):
+            say(f"  {answer}  {command}")
+        say()

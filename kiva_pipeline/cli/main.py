@@ -5,9 +5,10 @@ nor pandas, so that they answer at once; and no traceback is shown unless it is 
 an exception of a library may quote a value.
 """
 
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
@@ -15,7 +16,11 @@ import typer
 
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
+from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
+from kiva_pipeline.cli.report_month import close, extend
+from kiva_pipeline.cli.resolve import resolve
+from kiva_pipeline.cli.retry import retry
 from kiva_pipeline.cli.run import run
 from kiva_pipeline.cli.sandbox import sandbox
 from kiva_pipeline.cli.status import status
@@ -36,7 +41,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
     debug: Annotated[
@@ -51,6 +55,7 @@ def _root(
     What would be sent?   kiva-pipeline plan 2026-10
     Send it:              kiva-pipeline run 2026-10
     What is to be done?   kiva-pipeline worklist
+    Stop at once:         kiva-pipeline pause
 
     \b
     Exit codes:
@@ -66,8 +71,20 @@ def _root(
         raise typer.Exit
 
 
-for _command in (demo, plan, run, status, trace, doubts, worklist, sandbox):
-    app.command()(_command)
+def _as_written(command: Callable[..., None]) -> str:
+    r"""A command's docstring with its examples line by line, as click's mark ``\b`` asks."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\\b\n", "\b\n")
+
+
+app.callback(help=_as_written(_root))(_root)
+_COMMANDS = (
+    demo, plan, run, status, trace, worklist,
+    doubts, resolve, retry, close, extend, pause, resume, sandbox,
+)  # fmt: skip
+
+
+for _command in _COMMANDS:
+    app.command(help=_as_written(_command))(_command)
 
 
 def command_line(arguments: Sequence[str]) -> int:

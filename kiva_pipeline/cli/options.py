@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kiva_pipeline.partner_api.exchange import PostKind
-from kiva_pipeline.settings import SETTINGS_VARIABLE
+from kiva_pipeline.settings import BY_VARIABLE, SETTINGS_VARIABLE
 
 SettingsFile = Annotated[
     Path | None,
@@ -24,6 +24,19 @@ AsJson = Annotated[
 MonthText = Annotated[
     str | None, typer.Argument(metavar="[MONTH]", help="As 2026-10; all months without it.")
 ]
+# A person's act is signed: both are kept in the ledger for ever.
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", envvar=BY_VARIABLE, help="Who does it: your own name."),
+]
+Why = Annotated[
+    str | None,
+    typer.Option(
+        "--why",
+        metavar="REASON",
+        help="Why, in your own words. Kept for ever, so write no borrower's name.",
+    ),
+]
 
 
 class Stream(StrEnum):
@@ -38,6 +51,11 @@ class Stream(StrEnum):
     def kinds(self) -> tuple[PostKind, ...]:
         """The kinds of effect, in the order of a month's work."""
         return _KINDS[self]
+
+    @property
+    def only_kind(self) -> str | None:
+        """The one kind of effect as the ledger writes it; None for all of them."""
+        return None if self is Stream.ALL else self.kinds[0].value
 
 
 _KINDS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiva_pipeline.demo_home import default_settings_file
-from kiva_pipeline.errors import SettingsError
+from kiva_pipeline.errors import LedgerError, SettingsError
 from kiva_pipeline.periods import Month
 from kiva_pipeline.settings import Calendar, Settings, load_settings
 
@@ -84,3 +84,19 @@ def partner_ledger(settings: Settings) -> "Iterator[Ledger | None]":
         yield ledger
     finally:
         ledger.close()
+
+
+@contextlib.contextmanager
+def ledger_to_act_on(settings: Settings) -> "Iterator[Ledger]":
+    """The partner's ledger for a person's act.
+
+    Raises:
+        LedgerError: There is none yet, it can't be opened, or it is another partner's.
+    """
+    with partner_ledger(settings) as ledger:
+        if ledger is None:
+            raise LedgerError(
+                "There is no ledger yet: nothing was ever decided or sent from here.",
+                "Check --settings and state.folder; a first `kiva-pipeline run` makes the ledger.",
+            )
+        yield ledger

@@ -7,6 +7,7 @@ import typer
 from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
 from kiva_pipeline.cli.partner import months_asked, partner_settings
 from kiva_pipeline.cli.show import counted, print_json, say, tell
+from kiva_pipeline.errors import NotAllowedNowError
 
 WAITING = 10
 _LINES = 20
@@ -24,7 +25,7 @@ def plan(
     r"""What a run would send now, and why not the rest. Sends nothing, writes no ledger.
 
     The digest names this plan: as long as it stays the same, a run would send the same.
-    Exit code 10 when rows wait for a person.
+    Exit code 10 when rows wait for a person, 7 when a run would be refused as a whole.
 
     \b
     kiva-pipeline plan 2026-10
@@ -59,6 +60,7 @@ def plan(
     told: dict[str, Any] = {
         "month": str(asked), "digest": digest, "decisions": totals(decisions),
         "unsent": unsent(decisions), "wait_for_person": waiting, "sources": rows,
+        "objections": list(dict.fromkeys(o for p in planned for o in p.objections)),
     }  # fmt: skip
     if as_json:
         print_json(told)
@@ -66,11 +68,15 @@ def plan(
         say(f"Plan of {asked}, nothing sent")
         say()
         show_totals(told["decisions"])
+        for objection in told["objections"]:
+            say(f"\nA run would send nothing now. {objection}", style="bold")
         if told["unsent"]:
             say("\nNot to be sent:")
             show_unsent(told["unsent"], at_most=None if show_all else _LINES)
         if not told["decisions"]:
             say("There is nothing in this month.")
         say(f"\n{counted(waiting, 'row')} wait for a person. Digest {digest}")
+    if told["objections"]:
+        raise typer.Exit(NotAllowedNowError.exit_code)
     if waiting:
         raise typer.Exit(WAITING)

@@ -9,6 +9,8 @@ from kiva_pipeline.reporting.words import STREAMS
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.states import State
 
+_ACTS_SHOWN = 5
+
 if TYPE_CHECKING:
     from kiva_pipeline.submission.ledger import Ledger
 
@@ -34,11 +36,13 @@ def status(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
 
 _NOTHING: dict[str, Any] = {
     "ledger_born_at": None, "paused_by": None, "paused_why": None, "doubts": 0, "rows": [],
-    "requests": [],
+    "requests": [], "acts": [],
 }  # fmt: skip
 
 
 def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
+    from kiva_pipeline.reporting.next_step import command_of_state
+    from kiva_pipeline.submission.acts import acts_of_persons
     from kiva_pipeline.submission.ledger import state_counts
     from kiva_pipeline.submission.summaries import requests_by_month
 
@@ -46,6 +50,7 @@ def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
     with ledger.reading() as connection:
         rows = state_counts(connection, month)
         requests = requests_by_month(connection, month)
+        acts = acts_of_persons(connection, newest=_ACTS_SHOWN)
     unknown = {State.UNCERTAIN.value, State.IN_FLIGHT.value}
     return {
         "ledger_born_at": card.born_at,
@@ -53,7 +58,10 @@ def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
         "paused_why": card.paused_why,
         "doubts": sum(row.rows for row in rows if row.state in unknown),
         "rows": [
-            {"stream": STREAMS[r.kind], "month": r.month, "state": r.state, "rows": r.rows}
+            {
+                "stream": STREAMS[r.kind], "month": r.month, "state": r.state, "rows": r.rows,
+                "command": command_of_state(r.kind, r.month, r.state),
+            }
             for r in rows
         ],
         "requests": [
@@ -63,6 +71,7 @@ def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
             }
             for r in requests
         ],
+        "acts": [{"at": a.at, "act": a.action, "by": a.who, "why": a.why} for a in acts],
     }  # fmt: skip
 
 
@@ -86,6 +95,7 @@ def _show(told: dict[str, Any]) -> None:
         say("No month is open for repayments today.")
     if told["paused_by"]:
         say(f"Sending is paused by {told['paused_by']}: {told['paused_why']}", style="bold")
+        say("`kiva-pipeline resume` lets it go on.")
     if told["ledger_born_at"] is None:
         say("There is no ledger yet: nothing was ever sent from here.")
         return
@@ -93,10 +103,11 @@ def _show(told: dict[str, Any]) -> None:
         say(f"In doubt: {told['doubts']:,} — `kiva-pipeline doubts` lists them.", style="bold")
     say()
     print_table(
-        ["stream", "month", "state", "rows"],
-        ((r["stream"], r["month"], words(r["state"]), f"{r['rows']:,}") for r in told["rows"]),
+        ["stream", "month", "state", "rows", "next"],
+        ((r["stream"], r["month"], words(r["state"]), f"{r['rows']:,}", r["command"])
+         for r in told["rows"]),
         numbers=["rows"],
-    )
+    )  # fmt: skip
     say()
     print_table(
         ["stream", "month", "requests", "last request (UTC)"],
@@ -104,5 +115,7 @@ def _show(told: dict[str, Any]) -> None:
          for r in told["requests"]),
         numbers=["requests"],
     )  # fmt: skip
+    for act in told["acts"]:
+        say(f"{act['at'][:19].replace('T', ' ')} UTC  {act['act']} by {act['by']}: {act['why']}")
     if not told["rows"]:
         say("The ledger has no rows" + (" of that month." if told["requests"] == [] else "."))

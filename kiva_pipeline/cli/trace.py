@@ -11,6 +11,7 @@ from kiva_pipeline.cli.show import print_json, say, words
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.money import to_digits
 from kiva_pipeline.reporting.words import STREAMS, reasons_in_words
+from kiva_pipeline.submission.states import SENTENCES
 
 # The hashes say nothing to a person, and nobody needs them in a script.
 _INTERNAL = {"payload_hash", "field_hashes", "body_sha256"}
@@ -27,6 +28,7 @@ def trace(
     kiva-pipeline trace 000001047
     kiva-pipeline trace G00012-2026-10-05 --json
     """
+    from kiva_pipeline.submission.acts import acts_on_months
     from kiva_pipeline.submission.ledger import history
 
     partner, _ = partner_settings(settings)
@@ -35,6 +37,9 @@ def trace(
         if ledger:
             with ledger.reading() as connection:
                 found = history(connection, loan_id)
+                months = {row["period"] for row in found["submissions"]} - {""}
+                acts = acts_on_months(connection, months)
+            found["month_acts"] = [dict(act._mapping) for act in acts]  # noqa: SLF001  public API
     if not found["submissions"]:
         raise PipelineError(
             f"The ledger knows no loan {loan_id}.",
@@ -53,7 +58,16 @@ def _public(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
+    from kiva_pipeline.reporting.next_step import commands
+
     attempts = {attempt["id"]: attempt for attempt in found["attempts"]}
+    # Versions come in order: the last one of an identity is the one that is acted on.
+    newest = {
+        row["id"]
+        for row in {
+            (row["kind"], row["period"], row["business_id"]): row for row in found["submissions"]
+        }.values()
+    }
     for row in found["submissions"]:
         stream, version = STREAMS[row["kind"]], row["version"]
         yield f"{stream} {row['month']}  {row['business_id']}  version {version}"
@@ -72,8 +86,14 @@ def _told(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
         ]  # fmt: skip
         for event in sorted(own + shared, key=lambda e: e["id"]):
             yield f"  {_moment(event['at'])}  {_event(event)}"
+        for act in found["month_acts"]:
+            if row["period"] and act["action"].endswith(f" {row['period']}"):
+                yield f"  {_moment(act['at'])}  {act['action']} ({act['why']}; by {act['who']})"
         for key in sorted(request for request in requests if request):
             yield f"  request  {_request(attempts[key])}"
+        if row["id"] in newest:
+            for command in commands(row):
+                yield f"  next     {command}"
         yield ""
 
 
@@ -88,7 +108,9 @@ def _event(event: Mapping[str, Any]) -> str:
     if event["to_state"]:
         before = f"{words(event['from_state'])} → " if event["from_state"] else ""
         change += f": {before}{words(event['to_state'])}"
-    return f"{change} ({words(event['why'])}; by {event['who']})" if event["why"] else change
+    # A code of ours is shown as words, a person's own words as they are.
+    why = words(event["why"]) if event["why"] in SENTENCES else event["why"]
+    return f"{change} ({why}; by {event['who']})" if why else change
 
 
 def _request(attempt: Mapping[str, Any]) -> str:

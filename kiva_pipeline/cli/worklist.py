@@ -1,5 +1,6 @@
 """``worklist``: what a person must do now."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,12 @@ def worklist(
     elif not csv:
         print_table(
             ["stream", "id", "state", "what to do", "by"],
-            ((line["stream"], line["id"], words(line["state"]),
-              f"{line['to_do']} {line['detail']}".strip(), line["by"]) for line in lines),
+            ((line["stream"], line["id"], words(line["state"]), _what(line), line["by"])
+             for line in lines),
         )  # fmt: skip
         say(f"{counted(len(lines), 'thing')} to do." if lines else "Nothing to do.")
+
+
+def _what(line: Mapping[str, str]) -> str:
+    command = f"\n→ {line['command']}" if line["command"] else ""
+    return f"{line['to_do']} {line['detail']}".strip() + command

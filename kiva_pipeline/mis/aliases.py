@@ -5,7 +5,6 @@ the MIS calls it today. Everything downstream of the source speaks Kiva's id onl
 taken for a new one. What must not break: one id has one alias, in both directions.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,11 +13,12 @@ from types import TracebackType
 
 import pandas as pd
 
+from kiva_pipeline.csv_rows import read_rows
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.mis.source import Source, SourceCounts
 from kiva_pipeline.periods import Month
 
-_COLUMNS = ["kiva_id", "mis_id"]
+_MOST_TOLD = 20
 _IDS = ("loan_id", "group_id")
 
 
@@ -39,44 +39,34 @@ def load_aliases(file: Path) -> IdAliases:
     """Read and check an alias file.
 
     Raises:
-        SettingsError: It can't be read, has other columns, or an id points in a circle, along a
-            chain, or twice; the message names the line.
+        SettingsError: It can't be read, lacks a column, or has lines where an id points in a
+            circle, along a chain, or twice; all such lines are told.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
-            if reader.fieldnames != _COLUMNS:
-                raise SettingsError(
-                    f"{file}: expected the columns {', '.join(_COLUMNS)}.",
-                    "First line: kiva_id,mis_id. One line for each loan whose id was changed.",
-                )
-            rows = [
-                (reader.line_num, (row["kiva_id"] or "").strip(), (row["mis_id"] or "").strip())
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{file} can't be read ({type(error).__name__}).", "It must be a UTF-8 CSV file."
-        ) from error
-    to_kiva: dict[str, str] = {}
-    to_mis: dict[str, str] = {}
-    for line, kiva_id, mis_id in rows:
+    rows = [
+        (line, row["kiva_id"], row["mis_id"])
+        for line, row in read_rows(file, ("kiva_id", "mis_id"))
+    ]
+    to_kiva = {mis_id: kiva_id for _, kiva_id, mis_id in rows}
+    to_mis = {kiva_id: mis_id for _, kiva_id, mis_id in rows}
+    faults, seen = [], (set[str](), set[str]())
+    for line, *ids in rows:
+        kiva_id, mis_id = ids
         if not kiva_id or not mis_id or kiva_id == mis_id:
-            raise SettingsError(
-                f"{file}, line {line}: an alias needs two different ids.", "Correct or remove it."
-            )
-        if kiva_id in to_mis or mis_id in to_kiva:
-            raise SettingsError(
-                f"{file}, line {line}: an id has an alias already.",
-                "Each id may stand once in each column.",
-            )
-        to_kiva[mis_id], to_mis[kiva_id] = kiva_id, mis_id
-    for line, kiva_id, mis_id in rows:
-        if kiva_id in to_kiva or mis_id in to_mis:
-            raise SettingsError(
-                f"{file}, line {line}: the alias leads on to another one, in a chain or a circle.",
-                "Write the id that Kiva knows beside the one that the MIS has today, in one line.",
-            )
+            faults.append(f"line {line}: an alias needs two different ids")
+        elif kiva_id in seen[0] or mis_id in seen[1]:
+            faults.append(f"line {line}: one of its ids has an alias in a line above already")
+        elif kiva_id in to_kiva or mis_id in to_mis:
+            faults.append(f"line {line}: it leads on to another alias, in a chain or a circle")
+        for known, text in zip(seen, ids, strict=True):
+            known.add(text)
+    if faults:
+        shown = "\n  ".join(faults[:_MOST_TOLD])
+        more = f"\n  … and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
+        raise SettingsError(
+            f"{file}: {len(faults)} of its lines can't be used:\n  {shown}{more}",
+            "\nWrite the id that Kiva knows beside the one that the MIS has today, once for each"
+            " loan, in one line.",
+        )
     return IdAliases(to_kiva, to_mis)
 
 
@@ -116,7 +106,8 @@ class AliasedSource:
 
     def balances(self, loan_ids: Sequence[str], as_of: date) -> Iterator[pd.DataFrame]:
         """Asked by Kiva's ids, looked up by the MIS's, answered under Kiva's; sorted again."""
-        asked = sorted(self._aliases.to_mis.get(loan_id, loan_id) for loan_id in loan_ids)
+        to_mis = self._aliases.to_mis
+        asked = sorted({to_mis.get(loan_id, loan_id) for loan_id in loan_ids})
         chunks = [self._named(chunk) for chunk in self._source.balances(asked, as_of)]
         if chunks:
             yield pd.concat(chunks, ignore_index=True).sort_values("loan_id", ignore_index=True)
@@ -135,8 +126,9 @@ class AliasedSource:
         self._source.close()
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        to_kiva = dict(self._aliases.to_kiva)
         renamed = {
-            column: frame[column].replace(dict(self._aliases.to_kiva))
+            column: frame[column].map(to_kiva).fillna(frame[column])
             for column in _IDS
             if column in frame
         }

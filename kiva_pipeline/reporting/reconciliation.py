@@ -1,8 +1,11 @@
 """Does every row of a month have a decision, and do the numbers add up? Pure."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import pandas as pd
 
-from kiva_pipeline.money import to_digits
+from kiva_pipeline.money import to_decimal
 from kiva_pipeline.submission.decisions import Tally
 
 RECONCILIATION_COLUMNS = {
@@ -13,6 +16,12 @@ RECONCILIATION_COLUMNS = {
     "mis_rows": "int64",
     "money": "str",  # by currency: "KES 12,300.00; RWF 45,000"
 }
+
+
+class _Sum(NamedTuple):
+    currency: str
+    digits: int
+    minor: int
 
 
 def reconcile(stream: str, decisions: pd.DataFrame) -> pd.DataFrame:
@@ -28,22 +37,37 @@ def reconcile(stream: str, decisions: pd.DataFrame) -> pd.DataFrame:
     )
     paid = decisions.dropna(subset=["amount", "currency_digits"])
     sums = paid.groupby([*keys, "currency", "currency_digits"], as_index=False)["amount"].sum()
-    sums["money"] = [
-        f"{currency} {to_digits(int(amount), int(digits))}"
-        for currency, digits, amount in zip(
-            sums["currency"], sums["currency_digits"], sums["amount"], strict=True
-        )
+    told: dict[tuple[str, str], list[_Sum]] = {}
+    for decision, code, *amount in sums.itertuples(index=False, name=None):
+        told.setdefault((decision, code), []).append(_Sum(*amount))
+    table["money"] = [
+        money_text(told.get(key, ()))
+        for key in zip(table["decision"], table["reason_code"], strict=True)
     ]
-    money = sums.groupby(keys, as_index=False)["money"].agg("; ".join)
-    table = table.merge(money, on=keys, how="left", validate="one_to_one")
-    table["stream"], table["money"] = stream, table["money"].fillna("")
+    table["stream"] = stream
     return table[list(RECONCILIATION_COLUMNS)].astype(RECONCILIATION_COLUMNS)
 
 
 def money_by_decision(tally: Tally) -> dict[str, str]:
     """Money of each decision as exact text by currency: ``{"accepted": "KES 1.00; RWF 5"}``."""
-    told: dict[str, list[str]] = {}
-    for (decision, currency, digits), total in sorted(tally.money.items()):
-        amount = f"{currency or 'no currency'} {to_digits(total, int(digits))}"
-        told.setdefault(decision, []).append(amount)
-    return {decision: "; ".join(parts) for decision, parts in told.items()}
+    told: dict[str, list[_Sum]] = {}
+    for (decision, currency, digits), total in tally.money.items():
+        told.setdefault(decision, []).append(_Sum(currency, digits, total))
+    return {decision: money_text(sums) for decision, sums in sorted(told.items())}
+
+
+def money_text(sums: Iterable[tuple[str, int, int]]) -> str:
+    """``(currency, decimals, minor units)`` in, ``"KES 12,300.00; RWF 45,000"`` out; exact.
+
+    A currency that the MIS keeps now with more, now with fewer decimals is one sum, with the more.
+    """
+    by_currency: dict[str, tuple[int, int]] = {}
+    for currency, digits, minor in sums:
+        had_digits, had = by_currency.get(currency, (0, 0))
+        most = max(int(digits), had_digits)
+        total = had * 10 ** (most - had_digits) + int(minor) * 10 ** (most - int(digits))
+        by_currency[currency] = (most, total)
+    return "; ".join(
+        f"{currency or 'no currency'} {to_decimal(total, digits):,}"
+        for currency, (digits, total) in sorted(by_currency.items())
+    )

@@ -14,6 +14,11 @@ WAITS_FOR_PERSON = frozenset(
 )  # fmt: skip
 
 
+def words(code: str) -> str:
+    """A stable code as words: ``already_at_kiva`` gives ``already at kiva``."""
+    return code.replace("_", " ")
+
+
 def reasons_in_words(code: str, reasons: str) -> Iterator[dict[str, str]]:
     """``code, field, sentence, detail`` of each reason of a row.
 

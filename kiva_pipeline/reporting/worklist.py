@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from kiva_pipeline.periods import window_closes_on
+from kiva_pipeline.reporting.next_step import commands
 from kiva_pipeline.submission.ledger import Ledger, rows_in_states
 from kiva_pipeline.submission.states import SENTENCES, State
 
@@ -30,6 +31,7 @@ WORKLIST_COLUMNS = {
     "detail": "str",
     "by": "str",  # the last day, where there is one
     "link": "str",
+    "command": "str",  # what to type once the person has looked; empty where that is done elsewhere
 }
 _STREAMS = {"loan_draft": "loan drafts", "repayment": "repayments", "journal": "journals"}
 _IN_PA2 = {
@@ -62,6 +64,7 @@ def _lines(row: Mapping[str, Any], today: date) -> list[dict[str, str]]:
         "state": state,
         "by": shut,
         "link": row["confirm_url"] or "",
+        "command": next(iter(commands(row)), ""),
     }
     told = json.loads(row["reasons"]) if row["reasons"] else []
     lines = [

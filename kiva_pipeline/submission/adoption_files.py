@@ -6,36 +6,17 @@ nothing is adopted while there is one.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.money import ISO_DIGITS, to_minor
 from kiva_pipeline.periods import Month
+from kiva_pipeline.submission.adopted_rows import Baseline
 
 DRAFT_COLUMNS = ("loan_id",)
 BASELINE_COLUMNS = ("loan_id", "month", "principal_repaid")
 GROUP_COLUMNS = ("group_id", "loan_id")
 _MOST_TOLD = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What was last reported of a loan, by whatever way.
-
-    Attributes:
-        loan_id: As Kiva lists it.
-        month: The month that the figure was for.
-        repaid: Cumulative principal repaid, in minor units.
-        currency: Of the loan at Kiva.
-        digits: Its number of decimals.
-    """
-
-    loan_id: str
-    month: Month
-    repaid: int
-    currency: str
-    digits: int
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

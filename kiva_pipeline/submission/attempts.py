@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
 from kiva_pipeline.submission.ledger_writes import Actor, note, note_rows, pieces
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, PlannedRow
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import OPEN_CLAUSE, attempt, submission
 

@@ -20,9 +20,12 @@ _SENT = {
     "payload_hash": "sent_hash", "amount": "sent_amount", "effective_on": "sent_effective_on",
     "field_hashes": "sent_fields", "month": "sent_month",
 }  # fmt: skip
-_REFUSED = {"payload_hash": "refused_hash", "updated_at": "refused_at"}
+_REFUSED = {
+    "payload_hash": "refused_hash", "updated_at": "refused_at", "reason_code": "refused_reason",
+}  # fmt: skip
 _LAST = {
     "version": "last_version", "state": "last_state", "month": "last_month",
+    "reason_code": "last_reason",
     "amount": "last_amount", "currency": "last_currency", "currency_digits": "last_digits",
 }  # fmt: skip
 

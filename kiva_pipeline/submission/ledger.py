@@ -12,21 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import event as engine_event
-from sqlalchemy.engine import URL, Connection, Engine, Row, make_url
+from sqlalchemy.engine import Connection, Row
 
 from kiva_pipeline.errors import LedgerError
+from kiva_pipeline.submission.schema import bring_up_to_date
 from kiva_pipeline.submission.states import State
-from kiva_pipeline.submission.tables import attempt, event, ledger, submission
+from kiva_pipeline.submission.store import Owner, SenderLock, Store, open_store, transaction
+from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, attempt, event, ledger, submission
 
 Rows = Sequence[Any]  # SQLAlchemy rows: columns by name as attributes
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_BEGIN = "sqlite_begin"
 
 
 class Ledger:
@@ -37,59 +31,147 @@ class Ledger:
         partner_id: The partner that it belongs to.
     """
 
-    def __init__(self, engine: Engine, environment: str, partner_id: str) -> None:
-        self._engine = engine
-        self.environment = environment
-        self.partner_id = partner_id
+    def __init__(self, store: Store, owner: Owner) -> None:
+        self._store = store
+        self.environment = owner.environment
+        self.partner_id = owner.partner_id
+        self._sender: tuple[Connection, SenderLock] | None = None
 
     @classmethod
     def open(cls, url: str, *, environment: str, partner_id: str) -> "Ledger":
         """Open a ledger, making it or bringing its schema up to date when needed.
 
+        A PostgreSQL ledger's password comes from the environment: KIVA_PIPELINE_LEDGER_PASSWORD,
+        or as libpq finds it.
+
         Raises:
-            LedgerError: It can't be opened, is of another partner, or is newer than this program.
+            LedgerError: It can't be opened, is in a place where it could not keep its promises, is
+                of another partner, is newer than this program, or is not whole.
         """
-        target, engine = _target(url)
+        owner = Owner(environment, partner_id)
+        opened = cls(open_store(url, owner), owner)
         try:
-            _migrate(engine)
-            opened = cls(engine, environment, partner_id)
-            opened._belong()
-        except sa.exc.DBAPIError as error:
-            engine.dispose()
-            raise LedgerError(
-                f"The ledger {target.render_as_string(hide_password=True)} can't be opened"
-                f" ({type(error.orig).__name__}).",
-                "Check state.folder or state.ledger_url, the disk, and who may write there.",
-            ) from None
+            with opened._in_words():
+                opened._store.refuse_unsafe()
+                bring_up_to_date(opened._store)
+                opened._belong()
         except LedgerError:
-            engine.dispose()
+            opened.close()
             raise
         return opened
 
     @property
-    def url(self) -> URL:
-        """The ledger's address; its password is hidden when printed."""
-        return self._engine.url
+    def file(self) -> Path | None:
+        """The file that it lives in; None in a database server."""
+        return self._store.file
 
     def close(self) -> None:
         """Give back connections."""
-        self._engine.dispose()
+        self._store.engine.dispose()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one consistent state."""
-        with self._engine.connect() as connection, connection.begin():
+        """A connection that sees one consistent state.
+
+        Raises:
+            LedgerError: The ledger can't be read.
+        """
+        with self._in_words(), transaction(self._store.engine, self._store.to_read) as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One durable transaction: committed whole at the end, or not at all."""
-        at_once = {_BEGIN: "BEGIN IMMEDIATE"}
-        with (
-            self._engine.connect().execution_options(**at_once) as connection,
-            connection.begin(),
-        ):
+        """One durable transaction: committed whole at the end, or not at all.
+
+        With the sender lock held it is made on the lock's own connection: where the lock is lost,
+        nothing can be committed.
+
+        Raises:
+            LedgerError: The ledger can't be written, or the sender lock is lost.
+        """
+        with self._in_words():
+            if self._sender:
+                connection, lock = self._sender
+                lock.check()
+                with connection.begin():
+                    lock.check()
+                    yield connection
+                lock.check()
+            else:
+                with transaction(self._store.engine, self._store.to_write) as connection:
+                    self._store.one_writer(connection)
+                    yield connection
+
+    @contextlib.contextmanager
+    def settling(self) -> Iterator[Connection]:
+        """As ``writing``, for answers only: also after the sender lock's connection was lost.
+
+        An answer settles its own attempt and nothing else, so it needs no lock; and one that is
+        known is not thrown away because a server was started anew.
+
+        Raises:
+            LedgerError: The ledger can't be written.
+        """
+        if self._sender and not self._is_lost(self._sender[0]):
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._in_words(), transaction(self._store.engine, self._store.to_write) as connection:
+            self._store.one_writer(connection)
             yield connection
+
+    @staticmethod
+    def _is_lost(connection: Connection) -> bool:
+        if not connection.invalidated:
+            with contextlib.suppress(sa.exc.DBAPIError), connection.begin():
+                connection.exec_driver_sql("SELECT 1")
+        return connection.invalidated
+
+    @contextlib.contextmanager
+    def sending(self, wait_seconds: float) -> Iterator[bool]:
+        """Take the sender lock, on a connection that every ``writing`` inside is made on.
+
+        The connection is in no pool and never replaced by another one; it is closed at the end,
+        and the lock goes with it. Use ``lock.sender_lock``, which also says who holds it.
+
+        Yields:
+            Whether it was taken within so many seconds.
+
+        Raises:
+            LedgerError: The lock can't be asked for.
+        """
+        with self._in_words():
+            connection = self._store.engine.connect().execution_options(**self._store.to_write)
+            connection.detach()
+        lock = self._store.sender_lock(connection)
+        try:
+            with self._in_words():
+                if lock.take(wait_seconds):
+                    self._sender = connection, lock
+            yield self._sender is not None
+        finally:
+            self._sender = None
+            lock.release()
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.close()
+
+    def session_number(self, connection: Connection) -> int | None:
+        """The server's own number of a connection; None where there is no server."""
+        return self._store.backend(connection)
+
+    def is_sender(self, session_number: int | None) -> bool:
+        """Whether the session with this number holds the sender lock; True where none can tell."""
+        with self.reading() as connection:
+            return self._store.sender_is(connection, session_number)
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            if error.orig is not self._store.last_error:  # of the MIS, read meanwhile
+                raise
+            raise self._store.explained(error) from None
 
     def card(self) -> Row[Any]:
         """The identity card: environment, partner, birth, adoption, pause."""
@@ -122,9 +204,16 @@ class Ledger:
 
 
 def ledger_exists(url: str) -> bool:
-    """Whether a ledger was born there; a database server's is only known by opening it."""
-    target = make_url(url)
-    return target.get_backend_name() != "sqlite" or Path(target.database or "").is_file()
+    """Whether a ledger was born there; looking makes none.
+
+    Raises:
+        LedgerError: The address is none, or its server can't be reached.
+    """
+    store = open_store(url, Owner("", ""))
+    try:
+        return store.exists()
+    finally:
+        store.engine.dispose()
 
 
 def known_rows(
@@ -201,6 +290,19 @@ def draft_members(connection: Connection) -> Rows:
     ).all()
 
 
+def drafts_at_kiva(connection: Connection) -> set[str]:
+    """The ids of all drafts that Kiva may have from here: adopted, or part of a request once.
+
+    One that a person did not find in PA2, or that Kiva refused, counts: should Kiva list it all
+    the same, then this ledger knows where it comes from.
+    """
+    s = submission.c
+    query = sa.select(s.business_id).where(
+        s.kind == "loan_draft", sa.or_(sa.text(AT_KIVA_CLAUSE), s.attempt_id.is_not(None))
+    )
+    return set(connection.execute(query).scalars())
+
+
 def history(connection: Connection, loan_id: str) -> dict[str, list[dict[str, Any]]]:
     """All that the ledger knows of a loan: its submissions, their attempts and events.
 
@@ -258,12 +360,18 @@ def state_counts(connection: Connection, month: str | None = None) -> Rows:
 def rows_in_states(
     connection: Connection, states: Sequence[State], month: str | None = None
 ) -> Rows:
-    """The open versions in these states, with what a person needs to look them up in PA2."""
+    """What is in these states now, with what a person needs to look it up in PA2.
+
+    That is the newest version of each identity; and what was created once and is changed since in
+    the MIS has two: the accepted one waits in PA2 all the same.
+    """
     s = submission.c
+    newest = sa.select(sa.func.max(s.id)).group_by(s.kind, s.period, s.business_id)
+    created = (s.period == "") & (s.state == State.ACCEPTED.value)
     query = (
         sa.select(submission, attempt.c.started_at, attempt.c.cause, attempt.c.http_status)
         .join(attempt, attempt.c.id == s.attempt_id, isouter=True)
-        .where(s.state.in_([state.value for state in states]))
+        .where(s.state.in_([state.value for state in states]), s.id.in_(newest) | created)
         .order_by(s.kind, s.month, s.business_id)
     )
     if month:
@@ -275,70 +383,3 @@ def now_text(instant: datetime | None = None) -> str:
     """An instant as the ledger writes it: ISO 8601 in UTC, always with microseconds."""
     moment = (instant or datetime.now(UTC)).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _target(url: str) -> tuple[URL, Engine]:
-    try:
-        target = make_url(url)
-        return target, _engine(target)
-    except (sa.exc.ArgumentError, ImportError) as error:
-        raise LedgerError(
-            f"state.ledger_url is not an address that can be used ({type(error).__name__}).",
-            "Write it as SQLAlchemy does, and install the driver that it names.",
-        ) from None
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        if url.database and url.database != ":memory:":
-            _private_file(Path(url.database))
-        engine = sa.create_engine(url, hide_parameters=True)
-        engine_event.listen(engine, "connect", _sqlite_durable)
-        engine_event.listen(engine, "begin", _sqlite_begin)
-        return engine
-    return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
-
-
-def _private_file(path: Path) -> None:
-    # Made before SQLite makes it, so that its WAL and shared-memory files inherit the mode.
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(
-            f"The ledger {path} can't be written ({type(error).__name__}).",
-            "Check state.folder, the disk, and who may write there.",
-        ) from error
-
-
-def _sqlite_durable(connection: Any, _record: object) -> None:  # noqa: ANN401  a DBAPI connection
-    connection.isolation_level = None  # the driver must not open transactions by itself
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # a committed intent survives a power cut
-        "foreign_keys=ON",
-        "busy_timeout=30000",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
-
-
-def _migrate(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    scripts = ScriptDirectory.from_config(config)
-    at_once = {_BEGIN: "BEGIN IMMEDIATE"}
-    with engine.connect().execution_options(**at_once) as connection, connection.begin():
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == scripts.get_current_head():
-            return
-        if current is not None and current not in {s.revision for s in scripts.walk_revisions()}:
-            raise LedgerError(
-                f"The ledger has schema {current}, which this program does not know.",
-                "It was written by a newer kiva_pipeline: install that version or a later one.",
-            )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
-from kiva_pipeline.submission.plan_reasons import reason
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import RESENT, State
 from kiva_pipeline.submission.tables import OPEN_CLAUSE, event, submission
 
@@ -159,6 +159,17 @@ def defer_known(
             & (s.state == State.PLANNED.value)
         )  # fmt: skip
         _all_of(ids, _turn(connection, planned, "decided", State.DEFERRED, reason_code, actor))
+
+
+def end_versions(
+    connection: Connection, where: sa.ColumnElement[bool], reason_code: str, actor: Actor
+) -> int:
+    """Withdraw versions that were never sent.
+
+    Returns:
+        How many.
+    """
+    return _turn(connection, where, "decided", State.WITHDRAWN, reason_code, actor)
 
 
 def defer_rest(

@@ -8,8 +8,8 @@ from kiva_pipeline.partner_api.wire import Problem
 from kiva_pipeline.submission.attempts import RowOutcome, Settlement
 from kiva_pipeline.submission.classify import Fate, Verdict
 from kiva_pipeline.submission.conflicts import normalised_id
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import SENTENCES, State
 
 

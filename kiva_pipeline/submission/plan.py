@@ -14,7 +14,14 @@ import pandas as pd
 from kiva_pipeline.periods import Month
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
 from kiva_pipeline.submission.plan_reasons import with_reasons
-from kiva_pipeline.submission.states import NEVER_SENT, RESENT, State
+from kiva_pipeline.submission.states import (
+    ADOPTED,
+    NEVER_SENT,
+    NOT_THERE,
+    RESENT,
+    RETRY_ASKED,
+    State,
+)
 
 # What the ledger has to do for a decision. A case of the planner leaves it to `_write` (None), has
 # it CHANGE an open version that was never sent but add none, or does NOTHING.
@@ -98,9 +105,12 @@ def plan_creates(
     in_mis, good = m["state"].notna(), m["state"] == "good"
     sent, opened = m["sent_hash"].notna(), m["open_state"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    # What was in an adopted draft is not known, so it is never called changed.
+    adopted = sent & (m["sent_hash"] == "")
     uncertain = m["open_state"] == State.UNCERTAIN.value
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
+    asked_for = m["refused_reason"] == RETRY_ASKED
     elsewhere = m["last_month"] != str(month)
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
@@ -119,13 +129,17 @@ def plan_creates(
         (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
         (~in_mis, State.WITHDRAWN, "gone", NOTHING),
         (same, State.UNCHANGED, "same", None),
+        (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
-        (refused, State.REJECTED, "refused_before", NOTHING),
+        (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
+        (refused, State.PLANNED, "retried", None),
         (m["last_version"].isna(), State.PLANNED, "new", None),
+        (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
+        (m["open_state"] == State.DEFERRED.value, State.PLANNED, "waited", None),
     ]
     return _decided(m, cases, otherwise="corrected")[~forgotten.to_numpy()]
 
@@ -164,6 +178,7 @@ def plan_reports(
     refused_today = (
         (m["refused_hash"] == m["payload_hash"])
         & (m["refused_at"].astype("str") >= terms.refused_since)
+        & (m["refused_reason"] != RETRY_ASKED)
         & good
     )
     newer = (m["newest_period"] > str(terms.month)).fillna(value=False)

@@ -2,10 +2,10 @@
 
 import json
 
-import orjson
 import pandas as pd
 
 from kiva_pipeline.money import to_digits
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import SENTENCES
 
 _CHANGED = {"accepted_then_changed", "lower_than_sent", "jump", "changed", "month_closed"}
@@ -27,22 +27,6 @@ def with_reasons(plan: pd.DataFrame) -> pd.DataFrame:
         reasons[index] = reason(row["reason_code"], _difference(row))
     plan["reasons"] = reasons.fillna("")
     return plan
-
-
-def reason(code: str, detail: str = "", *, field: str = "") -> str:
-    """One of the planner's or the sender's own reasons in the rules' JSON form."""
-    return orjson.dumps(
-        [
-            {
-                "code": code,
-                "field": field,
-                "value_class": "",
-                "severity": "",
-                "sentence": SENTENCES[code],
-                "detail": detail,
-            }
-        ]
-    ).decode()
 
 
 def _difference(row: "pd.Series[object]") -> str:

@@ -11,8 +11,8 @@ from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.plan import EVIDENCE, INSERT, UPDATE
-from kiva_pipeline.submission.plan_reasons import reason
 from kiva_pipeline.submission.queue import Group, PlannedRow
+from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
 _FACTS = [

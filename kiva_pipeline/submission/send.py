@@ -147,7 +147,8 @@ class Sender:
         """Answers and the next intents in one transaction."""
         if not (answered or intents):
             return
-        with self.ledger.writing() as connection:
+        # An intent needs the sender lock; an answer that is known is kept also when that is lost.
+        with self.ledger.writing() if intents else self.ledger.settling() as connection:
             for settlement in answered.values():
                 attempts.settle(connection, settlement, self.actor)
             attempts.write_intents(connection, intents, self.actor)

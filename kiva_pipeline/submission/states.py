@@ -40,15 +40,34 @@ NEVER_SENT = frozenset(OPEN) - {State.IN_FLIGHT, State.UNCERTAIN}
 # new attempt is answered.
 RESENT = "resend_same"
 
+# Reasons of what Kiva had before the ledger began: listed by it, or a draft that waited in PA2.
+ADOPTED = "adopted"
+ADOPTED_WAITING = "adopted_waiting"
+SEEN_AT_KIVA = "seen_at_kiva"
+# Reasons of a version that ended by the word of a person, and make the planner plan a new one.
+NOT_THERE = "resolved_not_there"
+RETRY_ASKED = "retry_asked"
+
+# Guards on a figure that a named person may lift by approving exactly this figure. What the rules
+# hold (another currency, client or principal at Kiva, more than the principal, unknown kinds of
+# transactions) is never lifted: sending it would be wrong money. It goes once its cause is mended.
+LIFTED_BY_APPROVAL = frozenset(
+    {"lower_than_sent", "jump", "first_report_without_baseline", "month_held"}
+)
+
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
     "new": "Kiva does not have it yet.",
     "changed": "The figure changed since it was last reported.",
     "same": "Kiva already has exactly this.",
+    "waited": "Kiva does not have it yet: it waited for its turn.",
     "corrected": "It was refused or withdrawn before and has been corrected since.",
     "resend_same": "The last answer was lost; the same figure goes again, as the settings allow.",
     "already_at_kiva": "Kiva already lists this loan; it was not posted by this ledger."
     " Nothing is sent. Check that it is the same loan.",
+    ADOPTED: "Kiva had it before this ledger began to post, or got it by another way; it was"
+    " adopted. Nothing is sent.",
+    ADOPTED_WAITING: "It waited in PA2 as a draft when the ledger was adopted. Nothing is sent.",
     "accepted_then_changed": "The MIS changed after Kiva accepted it, and the API can't amend."
     " Amend or delete it by hand in PA2.",
     "accepted_then_invalid": "Kiva has accepted it, but the MIS record no longer passes the checks."
@@ -58,7 +77,15 @@ SENTENCES = {
     "gone": "The MIS no longer has it, and nothing was sent: nothing to do.",
     "still_uncertain": "It is not known whether Kiva received it. Look for it in PA2, then settle"
     " it with `kiva-pipeline resolve`; it is never sent again by itself.",
-    "seen_at_kiva": "The answer was lost, but Kiva lists the loan now: it arrived.",
+    SEEN_AT_KIVA: "The answer was lost, but Kiva lists the loan now: it arrived.",
+    "resolved_arrived": "A person found it in PA2: it arrived.",
+    NOT_THERE: "A person looked in PA2 and did not find it. The next run plans it anew, from what"
+    " the MIS says then.",
+    "not_there_before": "The last answer was lost and a person did not find it in PA2: today's"
+    " record goes as a new one.",
+    RETRY_ASKED: "Kiva refused it, and a person asked for it to go once more: the next run sends"
+    " it.",
+    "retried": "Kiva refused exactly this before; it goes once more because a person asked for it.",
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
@@ -70,8 +97,17 @@ SENTENCES = {
     "month_not_open_yet": "The month's report can't be posted yet.",
     "newer_sent": "A later month's figure was already sent for this loan.",
     "no_longer_expected": "Kiva does not expect a report for this loan any more.",
-    "lower_than_sent": "The figure is lower than the one sent before. A person must confirm it.",
-    "jump": "The figure rose by more than the settings allow in one month. A person must confirm.",
+    "lower_than_sent": "The figure is lower than the one sent before. Correct the MIS, or let a"
+    " named person approve it.",
+    "jump": "The figure rose by more than the settings allow in one month. Correct the MIS, or let"
+    " a named person approve it.",
+    "first_report_without_baseline": "This would be the first figure reported from here for a loan"
+    " that was at Kiva before, and nobody has said what was reported so far. Adopt its last figure"
+    " with `kiva-pipeline adopt`, or approve this one.",
+    "month_held": "So many loans of the month fall, jump, are missing or have no earlier figure"
+    " that the MIS may be wrong: nothing of the month goes. Look at `kiva-pipeline held`, then"
+    " correct the cause or approve the month's table.",
+    "approved": "A named person approved exactly this figure.",
     "accepted": "Kiva accepted it.",
     "accepted_with_warning": "Kiva accepted it with a warning.",
     "rejected": "Kiva refused it.",

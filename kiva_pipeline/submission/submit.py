@@ -24,9 +24,10 @@ from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.month_planner import MonthPlanner
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan_writes import apply_plan, defer_rest, entering_when_sent
-from kiva_pipeline.submission.preflight import gate, may_write
+from kiva_pipeline.submission.preflight import gate, may_write, no_strangers, objections
 from kiva_pipeline.submission.queue import SendQueue
 from kiva_pipeline.submission.send import Poster, Sender, SendSummary
+from kiva_pipeline.submission.witness import keep_witness, keep_witness_if_possible
 
 
 class Api(Poster, Protocol):
@@ -68,6 +69,7 @@ class SubmitResult:
         digest: Of the plan: another run with the same digest would have sent the same.
         recovered: Rows that a sender before this one left in flight.
         summary: What was sent.
+        objections: Of a dry run: why a run would send nothing now.
     """
 
     decisions: StoredFrame
@@ -75,6 +77,7 @@ class SubmitResult:
     digest: str
     recovered: int = 0
     summary: SendSummary = field(default_factory=SendSummary)
+    objections: list[str] = field(default_factory=list)
 
 
 def submit(
@@ -91,45 +94,68 @@ def submit(
 
     Raises:
         SenderBusyError: Another sender is at work for this partner.
-        NotAllowedNowError: The ledger is not adopted, or sending is paused.
+        NotAllowedNowError: The ledger is not adopted or not trusted, Kiva lists loans that it does
+            not know, or sending is paused.
         PartnerApiError: No token, a missing scope, another partner, or Kiva can't be reached.
     """
     planner = MonthPlanner(submission, ledger, settings, spool_folder)
     if options.dry_run:
-        made = planner.made(submission.kiva_loans())
-        return _report(made, submission, ledger, spool_folder, planned_stay=True)
+        kiva_loans = submission.kiva_loans()
+        made = planner.made(kiva_loans)
+        result = _report(made, submission, ledger, spool_folder, planned_stay=True)
+        result.objections = objections(ledger, settings, kiva_loans)
+        return result
     may_write(ledger, settings)
     with sender_lock(
         ledger, run_id=actor.run_id, wait_seconds=settings.state.wait_for_lock_seconds
     ):
-        with ledger.writing() as connection:
-            recovered = recover_orphans(connection, actor)
         may_write(ledger, settings)
-        api.check_grant([submission.kind.scope])
-        api.loans_total()
-        made = planner.made(submission.kiva_loans())
+        keep_witness(ledger, settings.state.folder)
         try:
-            for chunk in made.chunks():
-                with ledger.writing() as connection:
-                    apply_plan(connection, chunk[~entering_when_sent(chunk)],
-                               submission.kind.value, submission.period,
-                               str(submission.month), actor)  # fmt: skip
-            queue = SendQueue(made, group_size=_group_size(submission, settings),
-                              limit=options.limit)  # fmt: skip
-            summary = _send(queue, submission, ledger, api, settings, actor, options)
-            limited = options.limit is not None and not summary.stopped
-            defer_rest(
-                ledger,
-                queue.rest(),
-                submission.kind.value,
-                submission.period,
-                str(submission.month),
-                "limit_reached" if limited else "run_ended",
-                actor,
-            )
-            result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+            return _sent_month(submission, planner, ledger, api, settings, actor, spool_folder,
+                               options)  # fmt: skip
         finally:
-            Path(str(made.path)).unlink(missing_ok=True)
+            keep_witness_if_possible(ledger, settings.state.folder)
+
+
+def _sent_month(
+    submission: Submission,
+    planner: MonthPlanner,
+    ledger: Ledger,
+    api: Api,
+    settings: Settings,
+    actor: Actor,
+    spool_folder: Path,
+    options: SubmitOptions,
+) -> SubmitResult:
+    """Recover, look, plan and send; the lock is held and the ledger is trusted."""
+    with ledger.writing() as connection:
+        recovered = recover_orphans(connection, actor)
+    api.check_grant([submission.kind.scope])
+    api.loans_total()
+    kiva_loans = submission.kiva_loans()
+    no_strangers(ledger, kiva_loans)
+    made = planner.made(kiva_loans)
+    try:
+        for chunk in made.chunks():
+            with ledger.writing() as connection:
+                apply_plan(connection, chunk[~entering_when_sent(chunk)], submission.kind.value,
+                           submission.period, str(submission.month), actor)  # fmt: skip
+        queue = SendQueue(made, group_size=_group_size(submission, settings), limit=options.limit)
+        summary = _send(queue, submission, ledger, api, settings, actor, options)
+        limited = options.limit is not None and not summary.stopped
+        defer_rest(
+            ledger,
+            queue.rest(),
+            submission.kind.value,
+            submission.period,
+            str(submission.month),
+            "limit_reached" if limited else "run_ended",
+            actor,
+        )
+        result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+    finally:
+        Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
     return result
 

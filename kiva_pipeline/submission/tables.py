@@ -151,3 +151,17 @@ approval = Table(
     Column("payload_hash", String, nullable=False),
     Index("approval_of", "kind", "period", "business_id"),
 )
+
+# Who holds the sender lock, for those who wait for it; the lock itself is elsewhere (``store``).
+# Empty when nobody does, and stale after a crash: it is read only where the lock is held.
+sender = Table(
+    "sender",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_sender"), primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("host", String, nullable=False),
+    Column("os_user", String, nullable=False),
+    Column("since", String, nullable=False),
+    Column("backend", Integer),  # the session on the server, for its administrator
+)
