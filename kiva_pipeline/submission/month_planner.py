@@ -55,7 +55,7 @@ class MonthPlanner:
         if self._submission.kind is PostKind.LOAN_DRAFT:
             self._kiva_ids = normalised_ids(kiva_loans["internal_loan_id"])
         with (
-            FrameSpool(self._folder, empty_frame(PLAN_COLUMNS)) as spool,
+            FrameSpool(self._folder, empty_frame(PLAN_COLUMNS), lasting=False) as spool,
             self._ledger.reading() as connection,
         ):
             for wanted, above, up_to in self._ranges():
