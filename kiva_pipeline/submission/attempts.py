@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
 from kiva_pipeline.submission.ledger_writes import Actor, note, note_rows, pieces
-from kiva_pipeline.submission.queue import Group, PlannedRow
+from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import OPEN_CLAUSE, attempt, submission
@@ -169,16 +169,15 @@ def _insert_new(connection: Connection, intent: Intent, become: Mapping[str, str
         **become, "kind": intent.kind, "period": intent.period, "month": intent.month,
         "reasons": "", "remote_ref": "", "confirm_url": "",
     }  # fmt: skip
-    rows = [row[:-1] for row in intent.group.new_rows]
     try:
-        insert_versions(connection, shared, PlannedRow._fields[:-1], rows)
+        insert_versions(connection, shared, intent.group.new_rows.columns())
     except sa.exc.IntegrityError:
         raise RuntimeError(_NOT_PLANNED) from None
 
 
 def _update_known(connection: Connection, intent: Intent, become: Mapping[str, str]) -> None:
     s = submission.c
-    known = [row.business_id for row in intent.group.known_rows]
+    known = intent.group.known_rows.column("business_id")
     changed = sum(
         connection.execute(
             submission.update()

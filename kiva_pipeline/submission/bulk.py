@@ -4,6 +4,7 @@ One SQL for every database, only its placeholders differ. What must not break: v
 never written into the SQL.
 """
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -11,45 +12,42 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-# SQLite took no more than 999 parameters a statement for a long time.
-_PARAMETERS_AT_ONCE = 990
-_ROWS_AT_ONCE = 64
+# As many parameters as a statement may have: SQLite took 999 for a long time.
+_PARAMETERS_AT_ONCE = 30_000 if sqlite3.sqlite_version_info >= (3, 32, 0) else 999
+_ROWS_AT_ONCE = 250
 
 
 def insert_versions(
-    connection: Connection,
-    shared: Mapping[str, Any],
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    connection: Connection, shared: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]
 ) -> None:
     """Insert rows of ``submission``.
 
     Args:
         connection: An open transaction.
         shared: Columns that have the same value in every row.
-        columns: The other columns.
-        rows: Their values, a row each.
+        columns: The values of the other columns, a row each.
     """
+    rows = len(next(iter(columns.values())))
     if not rows:
         return
-    fixed, varying = dict(shared), []
-    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
-        if values.count(values[0]) == len(values):
+    fixed, varying = dict(shared), dict[str, Sequence[Any]]()
+    for name, values in columns.items():
+        if values.count(values[0]) == rows:
             fixed[name] = values[0]
         else:
-            varying.append((name, values))
+            varying[name] = values
     if not varying:  # one row
-        varying = [(columns[0], (fixed.pop(columns[0]),) * len(rows))]
-    names = tuple(name for name, _ in varying)
-    told = list(zip(*(values for _, values in varying), strict=True))
-    at_once = min(_ROWS_AT_ONCE, (_PARAMETERS_AT_ONCE - len(fixed)) // len(names))
-    for start in range(0, len(told), at_once):
-        some = told[start : start + at_once]
-        numbered = connection.dialect.paramstyle == "qmark"
-        sql = _insert(tuple(fixed), names, len(some), numbered=numbered)
-        values = (*fixed.values(), *chain.from_iterable(some))
+        name, values = next(iter(columns.items()))
+        varying[name] = values
+        del fixed[name]
+    numbered = connection.dialect.paramstyle == "qmark"
+    at_once = min(_ROWS_AT_ONCE, (_PARAMETERS_AT_ONCE - len(fixed)) // len(varying))
+    for start in range(0, rows, at_once):
+        some = [values[start : start + at_once] for values in varying.values()]
+        sql = _insert(tuple(fixed), tuple(varying), len(some[0]), numbered=numbered)
+        told = (*fixed.values(), *chain.from_iterable(zip(*some, strict=True)))
         # A tuple binds numbered placeholders by their place, a dict binds named ones.
-        bound: Any = values if numbered else {f"p{i}": v for i, v in enumerate(values, start=1)}
+        bound: Any = told if numbered else {f"p{i}": v for i, v in enumerate(told, start=1)}
         connection.exec_driver_sql(sql, bound)
 
 

@@ -41,16 +41,14 @@ def insert_rows(connection: Connection, rows: Sequence[Mapping[str, Any]], actor
         actor: Who decided.
     """
     if rows:
-        columns = list(rows[0])
-        values = [tuple(row[name] for name in columns) for row in rows]
-        insert_versions_noted(connection, {}, columns, values, actor)
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        insert_versions_noted(connection, {}, columns, actor)
 
 
 def insert_versions_noted(
     connection: Connection,
     shared: Mapping[str, Any],
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    columns: Mapping[str, Sequence[Any]],
     actor: Actor,
     *,
     was: State | None = None,
@@ -60,19 +58,16 @@ def insert_versions_noted(
     Args:
         connection: An open transaction.
         shared: Columns with their one value.
-        columns: The other columns.
-        rows: Their values, a row each.
+        columns: The values of the other columns, a row each.
         actor: Who decided.
         was: What the rows were before they entered the ledger.
     """
-    if not rows:
-        return
     s = submission.c
     newest = connection.execute(sa.select(sa.func.max(s.id))).scalar() or 0
     fixed = {
         "run_id": actor.run_id, "updated_at": now_text(), "remote_ref": "", "confirm_url": "",
     }  # fmt: skip
-    insert_versions(connection, {**shared, **fixed}, columns, rows)
+    insert_versions(connection, {**shared, **fixed}, columns)
     mine = (s.id > newest) & (s.run_id == actor.run_id) & (s.state != State.PLANNED.value)
     before: sa.ColumnElement[Any] = sa.literal(was.value) if was else sa.null()
     note_rows(connection, mine, "decided", s.state, s.reason_code, actor, from_state=before)
@@ -183,11 +178,14 @@ def defer_rest(
         How many rows were deferred.
     """
     s = submission.c
-    # To the letter as in the index over open versions, so that it is used.
+    # To the letter as in the index over open versions, which holds few of a month's rows when its
+    # run ends; an operation on the other columns keeps a database from taking another index.
     planned = (
-        sa.text(OPEN_CLAUSE) & (s.kind == kind) & (s.month == month)
+        sa.text(OPEN_CLAUSE)
+        & (s.kind.concat("") == kind)
+        & (s.month == month)
         & (s.state == State.PLANNED.value)
-    )  # fmt: skip
+    )
     in_doubt = planned & (s.reason_code == RESENT)
     _turn(connection, in_doubt, "decided", State.UNCERTAIN, "still_uncertain", actor)
     return _turn(connection, planned, "decided", State.DEFERRED, reason_code, actor)

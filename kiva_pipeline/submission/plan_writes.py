@@ -1,7 +1,6 @@
 """Carries a plan into the ledger: new versions, changed decisions, evidence."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,8 @@ from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.plan import EVIDENCE, INSERT, UPDATE
-from kiva_pipeline.submission.queue import Group, PlannedRow
+from kiva_pipeline.submission.planned_rows import PlannedRows
+from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
@@ -20,7 +20,6 @@ _FACTS = [
     "effective_on", "client_id", "loan_ids", "client_ids",
 ]  # fmt: skip
 _KEPT = [State.WITHDRAWN.value, State.NOT_EXPECTED.value, State.UNCERTAIN.value]
-_DEFERRED_AT_ONCE = 5_000
 
 
 def entering_when_sent(plan: pd.DataFrame) -> "pd.Series[bool]":
@@ -72,15 +71,14 @@ def defer_group(
     actor: Actor,
 ) -> None:
     """Rows of a group that no request is made for wait for the next run."""
-    defer_new(connection, list(group.new_rows), kind, period, month, why, actor)
-    writes.defer_known(
-        connection, kind, period, [row.business_id for row in group.known_rows], why, actor
-    )
+    defer_new(connection, group.new_rows, kind, period, month, why, actor)
+    known = group.known_rows.column("business_id")
+    writes.defer_known(connection, kind, period, known, why, actor)
 
 
 def defer_rest(
     ledger: Ledger,
-    rest: Iterator[PlannedRow],
+    rest: Iterator[PlannedRows],
     kind: str,
     period: str,
     month: str,
@@ -100,14 +98,14 @@ def defer_rest(
     """
     with ledger.writing() as connection:
         writes.defer_rest(connection, kind, month, why, actor)
-    while rows := list(islice(rest, _DEFERRED_AT_ONCE)):
+    for rows in filter(None, rest):
         with ledger.writing() as connection:
             defer_new(connection, rows, kind, period, month, why, actor)
 
 
 def defer_new(
     connection: Connection,
-    rows: list[PlannedRow],
+    rows: PlannedRows,
     kind: str,
     period: str,
     month: str,
@@ -119,12 +117,6 @@ def defer_new(
         "kind": kind, "period": period, "month": month, "state": State.DEFERRED.value,
         "reason_code": why, "reasons": reason(why),
     }  # fmt: skip
-    columns = [name for name in PlannedRow._fields[:-1] if name != "reason_code"]
-    writes.insert_versions_noted(
-        connection,
-        shared,
-        columns,
-        [(*row[:2], *row[3:-1]) for row in rows],
-        actor,
-        was=State.PLANNED,
-    )
+    columns = rows.columns("reason_code")
+    if rows:
+        writes.insert_versions_noted(connection, shared, columns, actor, was=State.PLANNED)

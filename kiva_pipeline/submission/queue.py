@@ -8,33 +8,15 @@ and what was not taken when the run ends is told by ``rest``.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, NamedTuple
+from operator import not_
+from typing import Any
 
 import pandas as pd
 
 from kiva_pipeline.frames import StoredFrame
 from kiva_pipeline.submission.plan import INSERT
+from kiva_pipeline.submission.planned_rows import LEDGER_COLUMNS, PlannedRows
 from kiva_pipeline.submission.states import State
-
-
-class PlannedRow(NamedTuple):
-    """One version that is to be sent: what the ledger keeps of it, and what its body is made of."""
-
-    business_id: str
-    version: int
-    reason_code: str
-    payload_hash: str
-    field_hashes: str
-    amount: int | None
-    disbursed: int | None
-    currency: str
-    currency_digits: int | None
-    effective_on: str
-    client_id: str
-    loan_ids: str
-    client_ids: str
-    is_new: bool  # not in the ledger yet, as of the plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +29,19 @@ class Group:
         refused_token: An earlier attempt of this group met a 401 or 403.
     """
 
-    rows: Sequence[Any]
+    rows: PlannedRows
     written: bool = False
     refused_token: bool = False
 
     @property
-    def new_rows(self) -> Sequence[Any]:
+    def new_rows(self) -> PlannedRows:
         """Those that the ledger does not have yet."""
-        return [] if self.written else [row for row in self.rows if row.is_new]
+        return self.rows[:0] if self.written else self.rows.where(bool, "is_new")
 
     @property
-    def known_rows(self) -> Sequence[Any]:
+    def known_rows(self) -> PlannedRows:
         """Those that are in the ledger."""
-        return self.rows if self.written else [row for row in self.rows if not row.is_new]
+        return self.rows if self.written else self.rows.where(not_, "is_new")
 
     def halves(self) -> tuple["Group", "Group"]:
         """The group as two, to find the row that makes the whole refused."""
@@ -80,7 +62,9 @@ class SendQueue:
         self._group_size = group_size
         self._left = limit
         self._ready: deque[Group] = deque()
-        self._rows = _planned_rows(plan)
+        self._chunks = _planned(plan)
+        self._chunk = PlannedRows([[] for _ in (*LEDGER_COLUMNS, "is_new")])
+        self._at = 0
 
     def put_back(self, *groups: Group) -> None:
         """Groups that were not applied go out before all others."""
@@ -91,7 +75,7 @@ class SendQueue:
         taken = [self._ready.popleft() for _ in range(min(groups, len(self._ready)))]
         while len(taken) < groups:
             size = self._group_size if self._left is None else min(self._group_size, self._left)
-            rows = list(islice(self._rows, size))
+            rows = self._next(size)
             if not rows:
                 break
             if self._left is not None:
@@ -99,23 +83,36 @@ class SendQueue:
             taken.append(Group(rows))
         return taken
 
-    def rest(self) -> Iterator[PlannedRow]:
+    def rest(self) -> Iterator[PlannedRows]:
         """New rows that no request was made for; the queue is empty after it."""
         while self._ready:
-            yield from self._ready.popleft().new_rows
-        yield from (row for row in self._rows if row.is_new)
+            yield self._ready.popleft().new_rows
+        left, self._at = self._chunk[self._at :], len(self._chunk)
+        yield left.where(bool, "is_new")
+        for chunk in self._chunks:
+            yield chunk.where(bool, "is_new")
+
+    def _next(self, size: int) -> PlannedRows:
+        """So many rows, also across chunks; fewer or none at the end."""
+        rows = self._chunk[self._at : self._at + size]
+        self._at += len(rows)
+        while len(rows) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            missing = size - len(rows)
+            rows, self._chunk, self._at = rows.joined(chunk[:missing]), chunk, missing
+        return rows
 
 
-def _planned_rows(plan: StoredFrame) -> Iterator[PlannedRow]:
-    facts = PlannedRow._fields[:-1]
-    for chunk in plan.chunks([*facts, "decision", "write"]):
+def _planned(plan: StoredFrame) -> Iterator[PlannedRows]:
+    for chunk in plan.chunks([*LEDGER_COLUMNS, "decision", "write"]):
         planned = chunk[chunk["decision"] == State.PLANNED.value]
-        columns = [_plain(planned[name]) for name in facts]
-        is_new = (planned["write"] == INSERT).tolist()
-        yield from map(PlannedRow._make, zip(*columns, is_new, strict=True))
+        columns = [_plain(planned[name]) for name in LEDGER_COLUMNS]
+        yield PlannedRows([*columns, (planned["write"] == INSERT).tolist()])
 
 
-def _plain(column: "pd.Series[Any]") -> list[Any]:
+def _plain(column: "pd.Series[Any]") -> Sequence[Any]:
     """Plain Python values, empty ones None."""
     values = column.astype(object).where(column.notna(), None) if column.hasnans else column
     return list(values.tolist())

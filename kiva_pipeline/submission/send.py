@@ -10,7 +10,7 @@ way and records them: an answer that is known is never thrown away.
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -26,6 +26,7 @@ from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
 from kiva_pipeline.submission.plan_writes import defer_group
+from kiva_pipeline.submission.planned_rows import column_of
 from kiva_pipeline.submission.queue import Group, SendQueue
 from kiva_pipeline.submission.states import State
 
@@ -181,7 +182,7 @@ class Sender:
                         "photo_changed", self.actor)  # fmt: skip
 
     def _intent(self, group: Group, body: bytes) -> Intent:
-        amounts = [row.amount for row in group.rows if row.amount is not None]
+        amounts = [each for each in column_of(group.rows, "amount") if each is not None]
         return Intent(
             attempt_id=str(uuid.uuid4()),
             kind=self.kind.value,
@@ -277,7 +278,7 @@ class _Posted:
 _GETS_ON = frozenset({Fate.ACCEPTED, Fate.REFUSED, Fate.UNCERTAIN})
 
 
-def _loan_ids(kind: PostKind, group: Group) -> list[str]:
+def _loan_ids(kind: PostKind, group: Group) -> Sequence[str]:
     if kind is PostKind.REPAYMENT:
-        return [row.business_id for row in group.rows]
-    return [loan for row in group.rows for loan in json.loads(row.loan_ids or "[]")]
+        return column_of(group.rows, "business_id")
+    return [loan for ids in column_of(group.rows, "loan_ids") for loan in json.loads(ids or "[]")]
