@@ -23,6 +23,7 @@ from kiva_pipeline.assets.resources import (
     MisResource,
     PartnerResource,
 )
+from kiva_pipeline.automation.acts import act_jobs
 from kiva_pipeline.automation.jobs import jobs
 from kiva_pipeline.automation.schedules import schedules
 from kiva_pipeline.demo_home import default_settings_file, unborn_demo_settings
@@ -34,6 +35,7 @@ from kiva_pipeline.settings import (
     Settings,
     load_settings,
 )
+from kiva_pipeline.submission.reporting_period import marks_of_partner
 
 
 @dg.definitions
@@ -65,8 +67,8 @@ def build_definitions(settings: Settings, file: Path) -> dg.Definitions:
             *journal_assets(months),
             *reporting_assets(months),
         ],
-        jobs=jobs(),
-        schedules=schedules(settings.calendar),
+        jobs=[*jobs(), *act_jobs()],
+        schedules=schedules(settings.calendar, lambda: marks_of_partner(settings)),
         executor=dg.in_process_executor,
         resources={
             "io_manager": FrameStore(folder=str(settings.frames_folder)),

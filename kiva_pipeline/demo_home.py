@@ -60,6 +60,9 @@ source:
 repayments:
   amount: principal_repaid # or principal_outstanding: as PA2 expects it of you
   column_format: two_column # PA2 › Account › Profile › CSV upload format
+  # When more than this share of a month's loans fall, leap, are missing or are first reports, the
+  # whole month waits for a person. Left out: 0.05 and 5; this MIS is dirty on purpose.
+  mass_change: {{share: 0.2, at_least: 25}}
 
 journals:
   mark: {{kind: column, value: for_kiva}} # how the MIS marks a note for lenders

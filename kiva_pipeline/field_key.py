@@ -26,9 +26,28 @@ def field_key(state_folder: Path) -> bytes:
     """
     if given := os.environ.get(FIELD_KEY_VARIABLE):
         return given.encode()
-    file = state_folder / "field.key"
+    file = _file(state_folder)
     if not file.exists():
         _make(file)
+    return _read(file)
+
+
+def field_key_for_looking(state_folder: Path) -> bytes:
+    """The same, but no file is made: where there is none yet, a key for this once.
+
+    Raises:
+        LedgerError: The file is no key of ours.
+    """
+    if os.environ.get(FIELD_KEY_VARIABLE) or _file(state_folder).exists():
+        return field_key(state_folder)
+    return secrets.token_bytes(_BYTES)
+
+
+def _file(state_folder: Path) -> Path:
+    return state_folder / "field.key"
+
+
+def _read(file: Path) -> bytes:
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii"))
     except ValueError:

@@ -17,6 +17,8 @@ import pandas as pd
 import pyarrow as arrow
 from pyarrow import ipc, parquet
 
+from kiva_pipeline.errors import SettingsError
+
 CHUNK_ROWS = 25_000
 _PLAIN = b"ARROW1"
 
@@ -152,11 +154,22 @@ def private_folder(folder: Path) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        SettingsError: It can't be made there.
     """
     if not folder.is_dir():
         # `parents=True` would make the parents with whatever mode the shell's umask leaves.
         private_folder(folder.parent)
-        folder.mkdir(exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            what = "a file is in its place" if folder.exists() else error.strerror
+            raise SettingsError(
+                f"The folder {folder} can't be made ({what}).",
+                "Check state.folder in the settings, the space on the disk, and who may write"
+                " there.",
+            ) from error
     return folder
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from enum import Enum
 from functools import cache
 
 # ISO 4217 minor units that differ from 2, for currencies of Kiva's partners and their neighbours.
@@ -17,28 +18,43 @@ _PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 # An amount with more digits than this is refused instead of rounded.
 _EXACTLY = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
 _LIMIT = 2**63
+_LIMIT_DIGITS = 19
 
 
-def to_minor(amount: str | int | Decimal, digits: int) -> int | None:
-    """Exact minor units of a decimal amount.
+class MinorProblem(Enum):
+    """Why an amount has no exact minor units."""
+
+    NOT_A_NUMBER = "not a plain decimal number"
+    FRACTION = "more decimals than the currency has"
+    TOO_LARGE = "more than an int64 holds"
+
+
+def read_minor(amount: str | int | Decimal, digits: int) -> int | MinorProblem:
+    """Exact minor units of a decimal amount, or why it has none.
 
     Trailing zeros beyond the digits are fine (``"3500.000000"`` at 2 digits is 350000).
-
-    Returns:
-        None if it isn't a plain decimal number, has more digits than that, or is more than an
-        int64 holds.
     """
     text = str(amount).strip()
     # Decimal also reads digits of other scripts and underscores, which no MIS means as an amount.
     if not _PLAIN.fullmatch(text):
-        return None
+        return MinorProblem.NOT_A_NUMBER
     try:
         scaled = Decimal(text).scaleb(digits, _EXACTLY)
-        if abs(scaled) >= _LIMIT or scaled != scaled.to_integral_value():
-            return None
+    except Inexact:
+        # More digits than any amount has: they are before the point, or behind it.
+        beyond = Decimal(text).adjusted() + digits >= _LIMIT_DIGITS
+        return MinorProblem.TOO_LARGE if beyond else MinorProblem.FRACTION
     except ArithmeticError:
-        return None
-    return int(scaled)
+        return MinorProblem.TOO_LARGE
+    if abs(scaled) >= _LIMIT:
+        return MinorProblem.TOO_LARGE
+    return int(scaled) if scaled == scaled.to_integral_value() else MinorProblem.FRACTION
+
+
+def to_minor(amount: str | int | Decimal, digits: int) -> int | None:
+    """``read_minor``, or None where there is no exact answer."""
+    read = read_minor(amount, digits)
+    return read if isinstance(read, int) else None
 
 
 def to_decimal(minor: int, digits: int) -> Decimal:

@@ -7,8 +7,10 @@ open for repayments, because the API knows no period and a post lands in whichev
 
 import calendar
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 
 from kiva_pipeline.errors import SettingsError
 
@@ -63,26 +65,85 @@ class Month:
         return Month(index // 12, index % 12 + 1)
 
 
+class Phase(StrEnum):
+    """Whether a month's report may be posted today."""
+
+    NOT_YET = "not_yet"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthMark:
+    """What a person said of a month's report; a month without a mark follows the calendar.
+
+    Attributes:
+        month: Which one.
+        closed: It was finalized in PA2: nothing more of it is ever posted.
+        extended_until: Kiva gave more time, until the end of this day.
+    """
+
+    month: Month
+    closed: bool = False
+    extended_until: date | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ReportingCalendar:
-    """When the report of month M may be posted: from ``opens`` to ``reporting_day`` of M+1."""
+    """When the report of month M may be posted: from ``opens`` to ``reporting_day`` of M+1.
+
+    A person may close a month early or extend it; the marks that say so are asked for everywhere,
+    so that nobody forgets them. While an extended month is open, the next one waits.
+    """
 
     opens: int
     reporting_day: int
 
-    def open_month(self, today: date) -> Month | None:
-        """The one month whose repayment report may be posted today, or None between periods."""
-        if self.opens <= today.day <= self.reporting_day:
-            return Month.of(today).plus(-1)
-        return None
+    def open_month(self, today: date, marks: Iterable[MonthMark]) -> Month | None:
+        """The one month whose report may be posted today, or None between periods.
+
+        Args:
+            today: The partner's day.
+            marks: Of any months; at least of those that were extended or closed lately.
+        """
+        known = {mark.month: mark for mark in marks}
+        candidates = {Month.of(today).plus(-1)}
+        candidates |= {m for m, mark in known.items() if mark.extended_until}
+        open_ones = [
+            month
+            for month in candidates
+            if not (month in known and known[month].closed)
+            and self.opens_on(month) <= today <= self.last_day(month, known.get(month))
+        ]
+        return min(open_ones, default=None)
+
+    def phase(self, month: Month, today: date, marks: Iterable[MonthMark]) -> Phase:
+        """Whether the month's report may be posted today, may not yet, or may not any more.
+
+        Args:
+            month: Which report.
+            today: The partner's day.
+            marks: As for ``open_month``.
+        """
+        known = {mark.month: mark for mark in marks}
+        mark = known.get(month)
+        if (mark and mark.closed) or today > self.last_day(month, mark):
+            return Phase.CLOSED
+        # Within its own days a month still waits for an earlier one that was extended into them.
+        return Phase.OPEN if self.open_month(today, known.values()) == month else Phase.NOT_YET
 
     def opens_on(self, month: Month) -> date:
         """The first day on which the report of the month may be posted."""
         return month.plus(1).first_day.replace(day=self.opens)
 
     def closes_on(self, month: Month) -> date:
-        """The last day on which the report of the month may be posted."""
+        """The last day on which the report may be posted, unless the month was extended."""
         return month.plus(1).first_day.replace(day=self.reporting_day)
+
+    def last_day(self, month: Month, mark: MonthMark | None) -> date:
+        """The last day on which the report may be posted, with what a person gave it."""
+        extended = mark.extended_until if mark else None
+        return max(self.closes_on(month), extended or date.min)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Severity(StrEnum):
 
     BLOCK = "block"  # invalid: can't be sent until the MIS or the mapping is corrected
     MISSING = "missing"  # the MIS has no answer: never 0, a person must look
-    HOLD = "hold"  # plausible but risky: a person must approve
+    HOLD = "hold"  # plausible but risky: a person must look, and approve or mend it
+    PERSON = "person"  # Kiva has what the MIS took back: a person must act in PA2
     WARN = "warn"  # goes out; PA2 or a lender may object
 
 

@@ -28,6 +28,7 @@ from kiva_pipeline.clock import Clock
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import ReportingCalendar
 from kiva_pipeline.settings_fields import (
+    DayOfMonth,
     Id,
     LedgerAddress,
     MonthText,
@@ -35,6 +36,7 @@ from kiva_pipeline.settings_fields import (
     WebAddress,
 )
 from kiva_pipeline.settings_file import explain, read_mapping
+from kiva_pipeline.settings_limits import Limits
 
 SETTINGS_VARIABLE = "KIVA_PIPELINE_SETTINGS"
 CLIENT_ID_VARIABLE = "KIVA_CLIENT_ID"
@@ -110,8 +112,8 @@ class Calendar(_Section):
 
     timezone: str
     first_month: MonthText
-    opens: int = Field(2, ge=1, le=28)
-    reporting_day: int = Field(15, ge=1, le=28)
+    opens: DayOfMonth = 2
+    reporting_day: DayOfMonth = 15
     practice_today: date | None = None
 
     @field_validator("timezone")
@@ -159,6 +161,21 @@ class LoanDrafts(_Section):
     warn_days_before_window_shuts: int = Field(5, ge=0, le=29)
 
 
+# What a type of transaction is to the figure: it repays principal, takes a repayment back, was
+# recovered after a write-off, or has nothing to do with principal.
+TransactionKind = Literal["repaid", "charged_back", "recovered", "ignored"]
+
+
+class MassChange(_Section):
+    """When so many figures of a month look wrong that none may go until a person looked."""
+
+    # Of the loans that Kiva expects; rows that fall, leap, are missing or are first reports.
+    share: float = Field(0.05, gt=0, le=1)
+    at_least: int = Field(5, ge=1)
+    # A figure that rises by more than this share of its principal counts.
+    jump_above: float = Field(0.5, gt=0, le=1)
+
+
 class Repayments(_Section):
     """What the monthly report says, and how."""
 
@@ -168,7 +185,12 @@ class Repayments(_Section):
     repayments_replace: bool = False
     # A figure may rise by this share of the principal in one month before a person is asked.
     hold_jump_above: float = Field(1.0, gt=0, le=1)
+    mass_change: MassChange = MassChange()
     count_chargebacks: bool = True
+    # Money that came back after a write-off: Kiva has to say whether it counts as repaid.
+    recoveries: Literal["hold", "count", "ignore"] = "hold"
+    # Types of the MIS that the program does not know, or that are something else here.
+    transaction_types: dict[str, TransactionKind] = {}
 
 
 class NoteMark(_Section):
@@ -217,6 +239,7 @@ class Settings(_Section):
     loan_drafts: LoanDrafts = LoanDrafts()
     repayments: Repayments
     journals: Journals
+    limits: Limits = Limits()
     mapping: ListSpellings = ListSpellings()
     state: State = State()
 
@@ -250,6 +273,11 @@ class Settings(_Section):
     def frames_folder(self) -> Path:
         """Where the assets' frames are kept as Parquet, one file a partition."""
         return self.state.folder / "frames"
+
+    @property
+    def expected_folder(self) -> Path:
+        """Where each month's list of expected loans is kept."""
+        return self.state.folder / "expected"
 
     @property
     def ledger_url(self) -> str:

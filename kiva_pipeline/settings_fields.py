@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import Month
 
+_LAST_DAY_OF_EVERY_MONTH = 28
+
 
 def _text(value: object) -> object:
     # YAML reads `145` as a number and `0042` as another one (34): the file's own spelling is lost.
@@ -26,6 +28,16 @@ def _month(value: object) -> Month:
     except SettingsError:
         msg = "a month as YYYY-MM, such as 2026-10"
         raise ValueError(msg) from None
+
+
+def _in_every_month(day: int) -> int:
+    if not 1 <= day <= _LAST_DAY_OF_EVERY_MONTH:
+        msg = (
+            "a day from 1 to 28, which every month has; for a later one write 28, and give a month"
+            " that needs it more time with `kiva-pipeline extend`"
+        )
+        raise ValueError(msg)
+    return day
 
 
 def _is_web_address(url: str) -> str:
@@ -65,6 +77,7 @@ def _ledger_address(url: str) -> str:
     return url
 
 
+DayOfMonth = Annotated[int, AfterValidator(_in_every_month)]
 Id = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
 MonthText = Annotated[Month, BeforeValidator(_month)]
 PasswordlessAddress = Annotated[str, AfterValidator(_has_no_password)]

@@ -108,6 +108,7 @@ _EXPECTED = {
     "less_than_equal": "a number of at most {le}",
     "greater_than_equal": "a number of at least {ge}",
     "greater_than": "a number above {gt}",
+    "string_pattern_mismatch": "another spelling: it must match {pattern}",
     "date_type": "a day such as 2026-10-06",
     "date_parsing": "a day such as 2026-10-06",
     "date_from_datetime_parsing": "a day such as 2026-10-06",

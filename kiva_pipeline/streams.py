@@ -15,71 +15,77 @@ from kiva_pipeline.frames import CHUNK_ROWS, StoredFrame
 from kiva_pipeline.mis import records
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.exchange import PostKind
-from kiva_pipeline.partner_api.records import EXPECTED_STATUSES
 from kiva_pipeline.periods import Month
 from kiva_pipeline.rules.judged import Judged
 from kiva_pipeline.rules.repayments import build_repayment_report
 from kiva_pipeline.settings import Settings
+from kiva_pipeline.submission.baselines import group_drafts
 from kiva_pipeline.submission.bodies import DraftBodies, JournalBodies, RepaymentBodies
-from kiva_pipeline.submission.ledger import Ledger, draft_members
+from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.states import ADOPTED, ADOPTED_WAITING
+
+_ADOPTED = {ADOPTED, ADOPTED_WAITING}
 
 # One row for each pair of a loan that Kiva expects and an MIS loan that answers for it (itself, or
-# a member of its group). `known` is false where the MIS has no such loan.
-ASKED_BALANCE_COLUMNS = {"business_id": "str", "known": "bool"} | records.BALANCE_COLUMNS
-
-
-def expected_loans(kiva_loans: pd.DataFrame) -> pd.DataFrame:
-    """The loans that Kiva expects in a report, sorted by ``internal_loan_id`` (code points)."""
-    expected = kiva_loans[kiva_loans["status"].isin(EXPECTED_STATUSES)]
-    return expected.sort_values("internal_loan_id", ignore_index=True)
-
-
-def expected_in(month: Month, kiva_loans: pd.DataFrame, today: date) -> pd.DataFrame:
-    """The loans that the month's report answers for; none while the month is not over."""
-    expected = expected_loans(kiva_loans)
-    return expected.iloc[:0] if month.last_day >= today else expected
+# a member of its group). `known` is false where the MIS has no such loan; `group_client` is the
+# client id that a group's draft was sent with.
+ASKED_BALANCE_COLUMNS = {
+    "business_id": "str", "known": "bool", "group_client": "str",
+} | records.BALANCE_COLUMNS  # fmt: skip
 
 
 def group_members(expected: pd.DataFrame, ledger: Ledger, source: Source) -> pd.DataFrame:
-    """``group_id, loan_id``: who makes up each expected group loan.
+    """``group_id, loan_id, client_id``: who makes up each expected group loan.
 
-    The members are those of the draft, frozen in the ledger; for a group that this ledger never
-    posted, those that the MIS forms today. Kiva's own borrower count and price guard the figure.
+    The members, and the group's own client id, are those of the draft that Kiva has, frozen in the
+    ledger: whoever joins or leaves the group in the MIS later changes no figure. A group that was
+    adopted without its members has none here, so it stays missing until somebody names them; for
+    one that the ledger doesn't know at all, the MIS says whom it forms today. Kiva's own borrower
+    count and price guard the figure.
     """
-    groups = set(expected.loc[expected["borrower_count"] > 1, "internal_loan_id"])
+    ids = expected["internal_loan_id"]
+    several = set(ids[expected["borrower_count"] > 1])
     with ledger.reading() as connection:
-        drafts = pd.DataFrame.from_records(
-            [(row.business_id, row.loan_ids) for row in draft_members(connection)],
-            columns=["group_id", "loan_ids"],
-        )
-    frozen = drafts[drafts["group_id"].isin(groups)].drop_duplicates("group_id", keep="last")
-    frozen = frozen.assign(loan_id=frozen["loan_ids"].map(json.loads)).explode("loan_id")[
-        ["group_id", "loan_id"]
+        drafts = [
+            (row.business_id, json.loads(row.loan_ids), row.client_id, row.reason_code)
+            for row in group_drafts(connection, sorted(several))
+        ]
+    asked = set(ids)
+    frozen = [
+        (group_id, loan_id, client_id)
+        for group_id, loan_ids, client_id, why in drafts
+        if group_id in asked and not (why in _ADOPTED and loan_ids == [group_id])
+        for loan_id in loan_ids
     ]
-    unknown = sorted(groups - set(frozen["group_id"]))
-    of_mis = source.group_members(unknown)[["group_id", "loan_id"]]
-    both = pd.concat([frozen, of_mis], ignore_index=True).astype("str")
-    return both.drop_duplicates().sort_values(["group_id", "loan_id"], ignore_index=True)
+    unknown = sorted(several - {group_id for group_id, *_ in drafts})
+    of_mis = source.group_members(unknown)[["group_id", "loan_id"]].assign(client_id="")
+    both = pd.concat(
+        [pd.DataFrame(frozen, columns=["group_id", "loan_id", "client_id"]), of_mis],
+        ignore_index=True,
+    ).astype("str")
+    return both.drop_duplicates(["group_id", "loan_id"]).sort_values(
+        ["group_id", "loan_id"], ignore_index=True
+    )
 
 
 def asked_balances(
     source: Source, expected: pd.DataFrame, members: pd.DataFrame, as_of: date
 ) -> Iterator[pd.DataFrame]:
     """``ASKED_BALANCE_COLUMNS`` in chunks, sorted by ``business_id``, as of the end of a day."""
+    formed = members.rename(columns={"group_id": "business_id", "client_id": "group_client"})
+    if "group_client" not in formed:
+        formed = formed.assign(group_client="")
     for start in range(0, len(expected), CHUNK_ROWS):
         chunk = expected.iloc[start : start + CHUNK_ROWS]
-        group = chunk["borrower_count"] > 1
+        group = (chunk["borrower_count"] > 1).fillna(value=False)
+        if len(formed):
+            group |= chunk["internal_loan_id"].isin(formed["business_id"])
         single = chunk.loc[~group, "internal_loan_id"]
-        asked = pd.concat(
-            [
-                pd.DataFrame({"business_id": single, "loan_id": single}),
-                members[members["group_id"].isin(chunk.loc[group, "internal_loan_id"])].rename(
-                    columns={"group_id": "business_id"}
-                ),
-            ],
-            ignore_index=True,
-        )
+        asked = pd.DataFrame({"business_id": single, "loan_id": single, "group_client": ""})
+        if group.any():
+            of_chunk = formed["business_id"].isin(chunk.loc[group, "internal_loan_id"])
+            asked = pd.concat([asked, formed[of_chunk]], ignore_index=True)
         ids = sorted(set(asked["loan_id"]))
         answered = [records.canonical_balances(raw) for raw in source.balances(ids, as_of)]
         balances = pd.concat([records.empty_frame(records.BALANCE_COLUMNS), *answered])
@@ -102,7 +108,9 @@ def repayment_report(
         yield build_repayment_report(
             asked.loc[known, list(records.BALANCE_COLUMNS)].drop_duplicates("loan_id"),
             chunk,
-            asked[["business_id", "loan_id"]].rename(columns={"business_id": "group_id"}),
+            asked[["business_id", "loan_id", "group_client"]].rename(
+                columns={"business_id": "group_id", "group_client": "client_id"}
+            ),
             settings=settings,
             month=month,
         )

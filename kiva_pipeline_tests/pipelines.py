@@ -100,7 +100,17 @@ class Pipeline:
         with _quietly():
             self.definitions = build_definitions(self.settings, self.file)
 
-    def run(self, month: str, job: str = MONTH_JOB, **submit: Any) -> Run:
+    def run_only(self, month: str, asset: str) -> Run:
+        """Materialize one asset alone from what the runs before have left."""
+        return self.run(month, only=[dg.AssetKey(asset)])
+
+    def run(
+        self,
+        month: str,
+        job: str = MONTH_JOB,
+        only: list[dg.AssetKey] | None = None,
+        **submit: Any,
+    ) -> Run:
         """Run a job on a month; ``dry_run=True`` or ``limit=1`` for all its submissions."""
         with _quietly():
             made = self.definitions.resolve_job_def(job)
@@ -111,7 +121,7 @@ class Pipeline:
         with _quietly():
             result = made.execute_in_process(
                 run_config=config, instance=self._instance, partition_key=month,
-                raise_on_error=False,
+                raise_on_error=False, asset_selection=only,
             )  # fmt: skip
         return Run(month, result, self.settings)
 

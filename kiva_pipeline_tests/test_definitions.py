@@ -21,7 +21,7 @@ GROUPS = {
     "kiva": {"kiva_lists", "kiva_loans"},
     "mis": {"mis_loans", "mis_instalments", "mis_balances", "mis_notes"},
     "loan_drafts": {"loan_drafts", "loan_draft_submissions"},
-    "repayments": {"repayment_report", "repayment_submissions"},
+    "repayments": {"expected_loans", "repayment_report", "repayment_submissions"},
     "journals": {"journal_updates", "journal_submissions"},
     "reporting": {"reconciliation", "worklist"},
 }
@@ -73,9 +73,10 @@ def test_rules_are_shown_as_constraints_of_their_columns(specs):
 
 def test_the_lineage_reads_as_the_month_goes(specs):
     upstream = {n: {d.asset_key.path[-1] for d in spec.deps} for n, spec in specs.items()}
-    assert "kiva_loans" in upstream["mis_balances"]
+    assert upstream["expected_loans"] == {"kiva_loans"}
+    assert "expected_loans" in upstream["mis_balances"]
     assert {"mis_loans", "mis_instalments", "kiva_lists"} <= upstream["loan_drafts"]
-    assert {"kiva_loans", "mis_balances"} <= upstream["repayment_report"]
+    assert {"expected_loans", "mis_balances"} <= upstream["repayment_report"]
     assert {"kiva_loans", "mis_notes"} <= upstream["journal_updates"]
     assert {"kiva_loans", "loan_drafts"} <= upstream["loan_draft_submissions"]
     assert {"kiva_loans", "repayment_report"} <= upstream["repayment_submissions"]

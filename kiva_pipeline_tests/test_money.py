@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiva_pipeline.money import to_decimal, to_digits, to_minor
+from kiva_pipeline.money import MinorProblem, read_minor, to_decimal, to_digits, to_minor
 
 MINOR = st.integers(-(2**63) + 1, 2**63 - 1)
 DIGITS = st.integers(0, 4)
@@ -60,3 +60,27 @@ def test_an_amount_that_no_int64_can_hold_is_none_and_never_rounded(
 ) -> None:
     assert to_minor(amount, 0) is None
     assert to_minor(amount, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "problem"),
+    [
+        ("a lot", MinorProblem.NOT_A_NUMBER), ("", MinorProblem.NOT_A_NUMBER),
+        (Decimal("sNaN"), MinorProblem.NOT_A_NUMBER), ("12.345", MinorProblem.FRACTION),
+        ("1E-999", MinorProblem.FRACTION), ("1." + "1" * 60, MinorProblem.FRACTION),
+        ("9" * 60, MinorProblem.TOO_LARGE), ("1E+999", MinorProblem.TOO_LARGE),
+        ("92233720368547758.08", MinorProblem.TOO_LARGE),
+    ],
+)  # fmt: skip
+def test_an_amount_without_minor_units_says_why(
+    amount: str | Decimal, problem: MinorProblem
+) -> None:
+    assert read_minor(amount, 2) is problem
+    assert to_minor(amount, 2) is None
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False), DIGITS)
+def test_whatever_is_read_is_exactly_the_amount(amount: Decimal, digits: int) -> None:
+    read = read_minor(amount, digits)
+    if isinstance(read, int):
+        assert to_decimal(read, digits) == amount

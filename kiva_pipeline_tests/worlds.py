@@ -20,6 +20,7 @@ from kiva_pipeline.sandbox.demo_mis import DemoFacts
 from kiva_pipeline.sandbox.practice import (
     fill_practice_folder,
     mis_file,
+    pa2_folder,
     sandbox_file,
     write_practice_settings,
 )
@@ -105,7 +106,7 @@ def demo_world(
         file.write_text(_with(file.read_text(encoding="utf-8"), sections), encoding="utf-8")
         settings = load_settings(file)
         if adopted:
-            adopt_practice(settings, mis_file(folder))
+            adopt_practice(settings, sandbox_file(folder), pa2_folder(folder))
         yield World(folder, settings, file, sandbox.url, demo)
 
 

@@ -17,9 +17,11 @@ MEANING = {
     "client_ids": "JSON list of the borrowers' client ids.",
     "note_id": "The note's id in the MIS.",
     "source_key": "The row's own key in the MIS.",
+    "group_client": "The client id that a group's draft was sent with; empty for others.",
+    "still_expected": "Whether Kiva expects a report of it today.",
     "known": "Whether the MIS has the loan at all.",
     # what was decided
-    "state": "good, blocked, held or missing; of a worklist: what was decided.",
+    "state": "good, blocked, held, missing or needs_person; of a worklist: what was decided.",
     "decision": "What became of the row; the README lists the decisions and who acts on each.",
     "reason_code": "The first reason, as a stable name.",
     "reasons": "JSON list of all reasons, each with its field and a sentence that says what to do.",
@@ -37,7 +39,9 @@ MEANING = {
     "amount": "Minor units: a draft's principal, a report's principal repaid so far.",
     "principal": "Minor units: gross principal, of the loan or of the instalment.",
     "interest": "Minor units: original due interest.",
-    "disbursed": "Minor units disbursed by the as-of day; of a loan: whether the day is actual.",
+    "disbursed": "Minor units disbursed (of a balance: by the as-of day); of a loan: whether the"
+    " day is actual.",
+    "disbursed_later": "Minor units disbursed after the as-of day.",
     "repaid": "Minor units: principal of live repayments and down payments.",
     "charged_back": "Minor units: principal of chargebacks.",
     "recovered": "Minor units: principal recovered after a write-off.",

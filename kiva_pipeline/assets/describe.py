@@ -84,6 +84,7 @@ def submitted(result: SubmitResult, *, dry_run: bool, skipped: str = "") -> dict
         **{f"rows {words(state)}": tally.rows.get(state.value, 0) for state in State},
         "recovered orphans": result.recovered,
         "stopped": summary.stopped or "no",
+        "digest of the plan": result.digest,
         "dry run": dry_run,
     }
 

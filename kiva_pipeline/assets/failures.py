@@ -20,6 +20,7 @@ EXTRACTION_RETRY = dg.RetryPolicy(
 )
 
 _PLACES_TOLD = 6
+EXIT_CODE = "exit code"  # what the command line ends with when a step failed for this
 
 
 @contextlib.contextmanager
@@ -34,7 +35,11 @@ def explained() -> Iterator[None]:
     except SourceUnavailableError as error:
         raise SourceUnavailableError(error.message, error.fix) from None
     except PipelineError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
+        raise dg.Failure(
+            description=str(error),
+            allow_retries=False,
+            metadata={EXIT_CODE: error.exit_code},
+        ) from None
     except dg.Failure:
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, it may quote a row

@@ -11,8 +11,8 @@ import dagster as dg
 from kiva_pipeline.assets.describe import OWNERS, content_version, counted, shape
 from kiva_pipeline.assets.failures import explained
 from kiva_pipeline.assets.resources import KivaResource
+from kiva_pipeline.expected import expected_loans
 from kiva_pipeline.partner_api.records import KIVA_LIST_COLUMNS, KIVA_LOAN_COLUMNS
-from kiva_pipeline.streams import expected_loans
 
 _COMMON: dict[str, Any] = {"group_name": "kiva", "owners": OWNERS, "kinds": {"api", "parquet"}}
 

@@ -17,7 +17,6 @@ from kiva_pipeline.rulebook import Rulebook
 from kiva_pipeline.streams import (
     ASKED_BALANCE_COLUMNS,
     asked_balances,
-    expected_in,
     group_members,
 )
 
@@ -120,7 +119,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         mis: MisResource,
         ledger: LedgerResource,
         partner: PartnerResource,
-        kiva_loans: StoredFrame,
+        expected_loans: StoredFrame,
     ):
         """Cumulative principal of every loan that Kiva expects, as of the month's last day.
 
@@ -130,6 +129,7 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
         them again, so that back-dated and reversed repayments show.
         """
         month = month_of(context)
+        expected = expected_loans.read()
         counts: dict[str, int] = dict.fromkeys(records.BALANCE_RECORDS.counts(_NO_BITS), 0)
         known = 0
         empty = records.empty_frame(ASKED_BALANCE_COLUMNS)
@@ -139,7 +139,6 @@ def mis_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]
             ledger.open() as book,
             FrameSpool(partner.spool_folder, empty) as spool,
         ):
-            expected = expected_in(month, kiva_loans.read(), partner.settings.clock.today())
             members = group_members(expected, book, source)
             for chunk in asked_balances(source, expected, members, month.last_day):
                 spool.append(chunk)

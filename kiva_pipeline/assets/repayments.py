@@ -12,12 +12,14 @@ from kiva_pipeline.assets.failures import explained
 from kiva_pipeline.assets.partitions import month_of
 from kiva_pipeline.assets.resources import KivaResource, LedgerResource, PartnerResource
 from kiva_pipeline.assets.submissions import POOL, SubmitConfig, send_month, submission_checks
+from kiva_pipeline.expected import EXPECTED_COLUMNS, ExpectedLists
 from kiva_pipeline.frames import FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.rules.rows import REPORT_COLUMNS
-from kiva_pipeline.streams import expected_in, report_submission
 from kiva_pipeline.streams import repayment_report as report_chunks
+from kiva_pipeline.streams import report_submission
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS
+from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 
 
 def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefinition]:
@@ -27,6 +29,43 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         "owners": OWNERS,
         "partitions_def": months,
     }
+
+    @dg.asset(
+        **common,
+        kinds={"parquet"},
+        tags={"domain": "repayments", "effect": "none"},
+        metadata=shape(EXPECTED_COLUMNS),
+    )
+    def expected_loans(
+        context: dg.AssetExecutionContext,
+        partner: PartnerResource,
+        ledger: LedgerResource,
+        kiva_loans: StoredFrame,
+    ):
+        """The loans that the month's report answers for: paying back or defaulted at Kiva.
+
+        **One row** is one loan. **Window:** while the month's report is open, today's list, which
+        is kept; once it is final, the list that was kept, and where there is none today's: the
+        metadata says which. Empty for a month that is not over. **A second run** keeps today's list
+        again while the month is open, and never writes over the list of one that is final.
+        """
+        month = month_of(context)
+        with explained(), ledger.open() as book:
+            settings = partner.settings
+            listed = ExpectedLists(settings.expected_folder).of_month(
+                month,
+                kiva_loans.read(),
+                phase=report_phase(settings, month, marks_of_ledger(book)),
+                today=settings.clock.today(),
+                keep=True,
+            )
+        gone = int((~listed.loans["still_expected"]).sum())
+        return dg.MaterializeResult(
+            value=listed.loans,
+            metadata=counted(
+                len(listed.loans), **{"not expected any more": gone}
+            ) | {"frozen": listed.frozen},
+        )  # fmt: skip
 
     @dg.asset(
         **common,
@@ -48,7 +87,7 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
     def repayment_report(
         context: dg.AssetExecutionContext,
         partner: PartnerResource,
-        kiva_loans: StoredFrame,
+        expected_loans: StoredFrame,
         mis_balances: StoredFrame,
     ):
         """The report of the month: what each loan's borrowers have repaid of the principal so far.
@@ -57,14 +96,12 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         no answer: that is `missing`, never 0. **Window:** as of the month's last day; empty for a
         month that is not over. **A second run** builds it anew; nothing is sent here.
         """
-        month = month_of(context)
+        month, expected = month_of(context), expected_loans.read()
         broken: Counter[str] = Counter()
         states: Counter[str] = Counter(dict.fromkeys(_STATES, 0))
         empty = empty_frame(REPORT_COLUMNS)
         with explained(), FrameSpool(partner.spool_folder, empty) as spool:
-            settings = partner.settings
-            expected = expected_in(month, kiva_loans.read(), settings.clock.today())
-            for judged in report_chunks(mis_balances, expected, settings, month):
+            for judged in report_chunks(mis_balances, expected, partner.settings, month):
                 spool.append(judged.rows)
                 broken.update(judged.counts)
                 states.update(judged.rows["state"].value_counts().to_dict())
@@ -115,7 +152,7 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
                 ledger=ledger,
             )
 
-    return [repayment_report, repayment_submissions]
+    return [expected_loans, repayment_report, repayment_submissions]
 
 
-_STATES = ("good", "blocked", "held", "missing")
+_STATES = ("good", "blocked", "held", "missing", "needs_person")

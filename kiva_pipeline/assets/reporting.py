@@ -21,6 +21,7 @@ from kiva_pipeline.reporting.worklist import (
     WORKLIST_STATES,
     month_worklist,
 )
+from kiva_pipeline.submission.limits import LIMIT_REASONS
 from kiva_pipeline.submission.states import State
 
 _FIGURES = ["business_id", "decision", "reason_code", "mis_rows", "amount", "currency",
@@ -44,7 +45,7 @@ def reporting_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
             checks.spec(
                 checks.NOTHING_LEFT,
                 "reconciliation",
-                "Nothing of the month waits to be sent or is in doubt.",
+                "Nothing of the month waits to be sent or is in doubt, but what a limit put off.",
                 months,
             )
         ],
@@ -75,7 +76,7 @@ def reporting_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
                         list(RECONCILIATION_COLUMNS))  # fmt: skip
             waiting = totals["decision"].isin(
                 [State.PLANNED.value, State.DEFERRED.value, State.UNCERTAIN.value]
-            ) & (totals["reason_code"] != "month_not_open_yet")
+            ) & ~totals["reason_code"].isin(["month_not_open_yet", *LIMIT_REASONS])
             left = int(totals.loc[waiting, "rows"].sum())
             return dg.MaterializeResult(
                 value=totals,

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 
 # What the launch pad shows, to be changed for one run. All else has its place in the settings.
-_AS_USUAL: dict[str, Any] = {"config": {"dry_run": False, "limit": None}}
+_AS_USUAL: dict[str, Any] = {"config": {"dry_run": False, "limit": None, "digest": ""}}
 _DRAFTS, _REPORT, _JOURNALS = (
     "loan_draft_submissions", "repayment_submissions", "journal_submissions",
 )  # fmt: skip
 _TO_DRAFTS = ["kiva_lists", "kiva_loans", "mis_loans", "mis_instalments", "loan_drafts"]
-_TO_REPORT = ["kiva_loans", "mis_balances", "repayment_report"]
+_TO_REPORT = ["kiva_loans", "expected_loans", "mis_balances", "repayment_report"]
 _TO_JOURNALS = ["kiva_loans", "mis_notes", "journal_updates"]
 
 LOAN_DRAFTS_JOB, REPAYMENTS_JOB = "loan_drafts_of_a_month", "repayments_of_a_month"

@@ -4,7 +4,7 @@ Which months a tick asks for is a pure function of the day (``periods.py``). Wha
 run key holds the day, so that a tick that is repeated asks for nothing new.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from kiva_pipeline.automation.jobs import JOURNALS_JOB, LOAN_DRAFTS_JOB, MONTH_JOB, REPAYMENTS_JOB
-from kiva_pipeline.periods import DisbursalWindow, Month
+from kiva_pipeline.periods import DisbursalWindow, Month, MonthMark
 from kiva_pipeline.settings import Calendar
 
 
@@ -21,9 +21,9 @@ def draft_months(today: date, first: Month) -> list[Month]:
     return [month for month in DisbursalWindow(today).months() if month >= first]
 
 
-def report_months(today: date, calendar: Calendar) -> list[Month]:
+def report_months(today: date, calendar: Calendar, marks: Iterable[MonthMark]) -> list[Month]:
     """The month whose report is open today, if any."""
-    month = calendar.reporting.open_month(today)
+    month = calendar.reporting.open_month(today, marks)
     return [month] if month and month >= calendar.first_month else []
 
 
@@ -34,9 +34,19 @@ def journal_months(today: date, first: Month) -> list[Month]:
     return [month for month in months if month >= first]
 
 
-def schedules(calendar: Calendar) -> Sequence[dg.ScheduleDefinition]:
-    """The daily schedules of the streams and the nightly one of the month that is reported."""
+def schedules(
+    calendar: Calendar, marks: Callable[[], Iterable[MonthMark]]
+) -> Sequence[dg.ScheduleDefinition]:
+    """The daily schedules of the streams and the nightly one of the month that is reported.
+
+    Args:
+        calendar: The partner's.
+        marks: Reads, at each tick, which months a person closed or extended.
+    """
     first = calendar.first_month
+
+    def open_report(today: date) -> list[Month]:
+        return report_months(today, calendar, marks())
 
     def daily(name: str, job: str, hour: int, months: Any, tells: str) -> dg.ScheduleDefinition:  # noqa: ANN401
         @dg.schedule(
@@ -59,7 +69,7 @@ def schedules(calendar: Calendar) -> Sequence[dg.ScheduleDefinition]:
     return [
         daily("loan_drafts_daily", LOAN_DRAFTS_JOB, 6, lambda day: draft_months(day, first),
               "Every month that PA2's window (30 days back to 90 ahead) touches."),
-        daily("repayments_daily", REPAYMENTS_JOB, 7, lambda day: report_months(day, calendar),
+        daily("repayments_daily", REPAYMENTS_JOB, 7, open_report,
               "The month whose report is open, each day until the reporting day, so that fixes"
               " get in."),
         daily("journals_daily", JOURNALS_JOB, 8, lambda day: journal_months(day, first),

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from kiva_pipeline.cli.show import counted, print_table, say, words
+from kiva_pipeline.cli.show import counted, print_table, say, sentence, words
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.reporting.reconciliation import reconcile
 from kiva_pipeline.reporting.unsent import unsent_rows
-from kiva_pipeline.reporting.words import STREAMS, WAITS_FOR_PERSON
+from kiva_pipeline.reporting.words import STREAMS, WAITS_FOR_PERSON, urgency
 
 Decisions = Mapping[PostKind, pd.DataFrame]
 
@@ -26,12 +26,16 @@ def totals(decisions: Decisions) -> list[dict[str, Any]]:
 
 
 def unsent(decisions: Decisions) -> list[dict[str, str]]:
-    """What is not sent and why: ``stream, id, decision, code, field, sentence, detail``."""
-    return [
+    """What is not sent and why: ``stream, id, decision, code, field, sentence, detail``.
+
+    The most urgent decisions of all streams come first.
+    """
+    lines = [
         {"stream": STREAMS[kind]} | line
         for kind, frame in decisions.items()
         for line in unsent_rows(frame)
     ]
+    return sorted(lines, key=lambda line: urgency(line["decision"]))
 
 
 def waiting_rows(decisions: Decisions) -> int:
@@ -51,7 +55,19 @@ def show_totals(lines: Sequence[Mapping[str, Any]], *, money: bool = True) -> No
             for line in lines
         ),
         numbers=["rows"],
+        texts=["why"],
     )  # fmt: skip
+
+
+def show_limited(lines: Sequence[Mapping[str, Any]]) -> None:
+    """A note on what only waits because of a limit in the settings; nothing where there is none."""
+    from kiva_pipeline.submission.limits import LIMIT_REASONS
+    from kiva_pipeline.submission.states import SENTENCES
+
+    for line in lines:
+        if line["decision"] == "deferred" and line["reason_code"] in LIMIT_REASONS:
+            say(f"\n{line['stream'].capitalize()}: {counted(line['rows'], 'row')} wait."
+                f" {SENTENCES[line['reason_code']]}")  # fmt: skip
 
 
 def show_unsent(lines: Sequence[Mapping[str, str]], *, at_most: int | None) -> None:
@@ -60,6 +76,7 @@ def show_unsent(lines: Sequence[Mapping[str, str]], *, at_most: int | None) -> N
     print_table(
         ["id", "decision", "why"],
         ((line["id"], words(line["decision"]), _why(line)) for line in shown),
+        texts=["why"],
     )
     if len(shown) < len(lines):
         say(f"… and {counted(len(lines) - len(shown), 'line')} more: `--all` shows them.")
@@ -67,8 +84,7 @@ def show_unsent(lines: Sequence[Mapping[str, str]], *, at_most: int | None) -> N
 
 def _why(line: Mapping[str, str]) -> str:
     field = f"{line['field']}: " if line["field"] else ""
-    detail = f" ({line['detail']})" if line["detail"] else ""
-    return f"{field}{line['sentence']}{detail}"
+    return field + sentence(line["sentence"], line["detail"])
 
 
 def _short(money: str) -> str:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kiva_pipeline.cli.options import AsJson
-from kiva_pipeline.cli.show import aside, counted, print_json, print_table, say, tell, words
+from kiva_pipeline.cli.show import (
+    aside,
+    counted,
+    print_json,
+    print_table,
+    say,
+    say_whole,
+    sentence,
+    tell,
+    words,
+)
 from kiva_pipeline.demo_home import DEMO_FOLDER, DEMO_PORT, practice_day
 
 if TYPE_CHECKING:
@@ -21,10 +31,11 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _REASONS_SHOWN = 12
-_SENT, _COLUMNS = (
-    "accepted",
-    ("accepted", "held", "missing", "blocked", "rejected", "already_at_kiva"),
-)
+_SENT = "accepted"
+_COLUMNS = {
+    _SENT: "sent", "held": "held", "missing": "missing", "blocked": "blocked",
+    "rejected": "rejected", "already_at_kiva": "already\nat Kiva",
+}  # fmt: skip
 
 
 def demo(
@@ -105,12 +116,12 @@ def _show(partner: "DemoPartner", story: "Story", seconds: float) -> None:
     )
     say("\n1. Two months went to Kiva, and every row has a decision", style="bold")
     print_table(
-        ["month", "stream", *("sent" if name == _SENT else words(name) for name in _COLUMNS)],
+        ["month", "stream", *_COLUMNS.values()],
         (
             (month, stream, *(counts.get(name, 0) or "" for name in _COLUMNS))
             for month, stream, counts in _counts(story.first)
         ),
-        numbers=["sent", *(words(name) for name in _COLUMNS)],
+        numbers=_COLUMNS.values(),
     )
     _show_reasons(story.first)
 
@@ -126,6 +137,7 @@ def _show(partner: "DemoPartner", story: "Story", seconds: float) -> None:
         ["stream", "id", "before", "now", "why"],
         ((c.stream, c.id, words(c.before) or "—", "sent" if c.now == _SENT else words(c.now), c.why)
          for c in story.changes),
+        texts=["why"],
     )  # fmt: skip
     say(f"   {counted(story.third.posts, 'POST')} this time. Sent twice, by the sandbox's count:"
         f" {len(story.duplicates)}.")  # fmt: skip
@@ -148,7 +160,7 @@ def _show_reasons(played: "Round") -> None:
     from kiva_pipeline.cli.decisions import unsent
 
     reasons = Counter(
-        (line["decision"], line["sentence"])
+        (line["decision"], sentence(line["sentence"], _kivas_words(line)))
         for run in played.runs
         for line in unsent(run.decisions)
     )
@@ -157,14 +169,21 @@ def _show_reasons(played: "Round") -> None:
         ["rows", "decision", "why"],
         ((n, words(decision), why) for (decision, why), n in reasons.most_common(_REASONS_SHOWN)),
         numbers=["rows"],
+        texts=["why"],
     )
     if len(reasons) > _REASONS_SHOWN:
         say(f"   … and {len(reasons) - _REASONS_SHOWN} other reasons: `kiva-pipeline worklist`")
 
 
+def _kivas_words(line: dict[str, str]) -> str:
+    return line["detail"] if line["decision"] == "rejected" else ""
+
+
 def _show_next(folder: Path) -> None:
     home, file = folder.absolute() / "dagster", folder.absolute() / "partner.yaml"
-    own, settings = _command("kiva-pipeline"), f"--settings {_path(folder / 'partner.yaml')}"
+    own = _command("kiva-pipeline")
+    # Every command finds the demo's folder by itself where it has its usual name.
+    settings = "" if folder == DEMO_FOLDER else f" --settings {_path(folder / 'partner.yaml')}"
     say("\nLook at it in Dagster, in two terminals:", style="bold")
     for command in (
         f"{own} sandbox --folder {_path(folder)}",
@@ -173,11 +192,11 @@ def _show_next(folder: Path) -> None:
             f" {_command('dagster')} dev -m kiva_pipeline.definitions"
         ),
     ):
-        typer.echo(f"   {command}")
-    typer.echo("   then open http://127.0.0.1:3000")
+        say_whole(f"   {command}")
+    say_whole("   then open http://127.0.0.1:3000")
     say("\nOr ask here:", style="bold")
     for command in ("worklist", "status", "trace LOAN_ID"):
-        typer.echo(f"   {own} {command} {settings}")
+        say_whole(f"   {own} {command}{settings}")
 
 
 def _command(name: str) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from kiva_pipeline.demo_home import DEMO_PORT
-from kiva_pipeline.errors import PipelineError
+from kiva_pipeline.errors import PipelineError, SettingsError
 from kiva_pipeline.frames import private_folder
 from kiva_pipeline.sandbox.demo_mis import DemoFacts
 from kiva_pipeline.sandbox.practice import (
@@ -63,9 +63,11 @@ def fresh_folder(folder: Path) -> Path:
             shutil.rmtree(folder)
         private_folder(folder)
         (folder / _MARKER).touch()
-    except OSError as error:
+    except (OSError, SettingsError) as error:
+        what = f"{folder} can't be made anew"
         raise PipelineError(
-            f"{folder} can't be made anew ({error.strerror}).", "Choose another one by --folder."
+            f"{what} ({error.strerror})." if isinstance(error, OSError) else error.message,
+            "Choose another one by --folder.",
         ) from error
     return folder
 

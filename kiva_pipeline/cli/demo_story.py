@@ -22,7 +22,7 @@ from kiva_pipeline.periods import Month
 from kiva_pipeline.practice_adoption import adopt_practice
 from kiva_pipeline.reporting.words import STREAMS, reasons_in_words
 from kiva_pipeline.sandbox.demo_mis import correct_past
-from kiva_pipeline.sandbox.practice import mis_file
+from kiva_pipeline.sandbox.practice import mis_file, pa2_folder, sandbox_file
 from kiva_pipeline.submission.adopt import AdoptionReport
 
 
@@ -94,7 +94,9 @@ def play(
     today = partner.settings.clock.today()
     months = [Month.of(today).plus(-1), Month.of(today)]
     chapter("Adopting what Kiva has already")
-    adopted = adopt_practice(partner.settings, mis_file(partner.folder))
+    adopted = adopt_practice(
+        partner.settings, sandbox_file(partner.folder), pa2_folder(partner.folder)
+    )
     with dg.DagsterInstance.from_config(str(own_home(partner.settings.state.folder))) as instance:
         runner = JobRunner(partner.settings, partner.settings_file, instance)
 

@@ -7,7 +7,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, MonthText, SettingsFile
 from kiva_pipeline.cli.partner import one_month, partner_ledger, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, words
+from kiva_pipeline.cli.show import counted, print_json, say, say_whole, words
 from kiva_pipeline.reporting.words import STREAMS
 
 WAITING = 10
@@ -68,7 +68,7 @@ def _show(found: list[dict[str, Any]]) -> None:
         say(f"{row['stream']} {row['month']}  {row['id']}  ({words(row['state'])})")
         say(f"  asked   {row['asked_at']} UTC, {said} {row['cause']}".rstrip())
         say(f"  request {row['request_id']} (X-Request-ID)")
-        say(f"  look    {row['look_for']}")
+        say(f"  look    {row['look_for']}", hang=len("  look    "))
         for command, answer in zip(row["commands"], ("there ", "not   "), strict=True):
-            say(f"  {answer}  {command}")
+            say_whole(f"  {answer}  {command}")
         say()

@@ -5,7 +5,7 @@ checks are in the UI like any other.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from kiva_pipeline.assets.failures import EXIT_CODE
 from kiva_pipeline.automation.jobs import JOURNALS_JOB, LOAN_DRAFTS_JOB, MONTH_JOB, REPAYMENTS_JOB
 from kiva_pipeline.definitions import build_definitions
-from kiva_pipeline.errors import SettingsError
+from kiva_pipeline.errors import PipelineError, SettingsError
 from kiva_pipeline.frames import StoredFrame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.periods import Month
@@ -46,6 +47,7 @@ class MonthRun:
         failed_checks: Checks that found rows lost or left, as (asset, check, words).
         requests: POSTs that were made.
         skipped: Why a stream was skipped: another sender was at work.
+        exit_codes: What each failure ends a command with.
     """
 
     month: Month
@@ -55,6 +57,7 @@ class MonthRun:
     failed_checks: list[tuple[str, str, str]] = field(default_factory=list)
     requests: int = 0
     skipped: str = ""
+    exit_codes: list[int] = field(default_factory=list)
 
 
 class JobRunner:
@@ -83,6 +86,7 @@ class JobRunner:
         *,
         dry_run: bool = False,
         limit: int | None = None,
+        digests: Mapping[PostKind, str] | None = None,
         progress: Callable[[str], None] = lambda _step: None,
     ) -> MonthRun:
         """Run a month.
@@ -92,10 +96,12 @@ class JobRunner:
             kinds: One stream, or all for the whole month with its reconciliation and worklist.
             dry_run: Plan only.
             limit: Send at most so many rows of each stream.
+            digests: Of the plans that a person saw; another one is refused.
             progress: Told of every step that has ended.
 
         Raises:
             SettingsError: Dagster has no such partition.
+            KeyboardInterrupt: The run was stopped by Ctrl-C.
         """
         name = _JOBS[kinds[0]] if len(kinds) == 1 else MONTH_JOB
         with _without_preview_warnings():
@@ -107,7 +113,12 @@ class JobRunner:
             )
         submit = {"dry_run": dry_run} | ({"limit": limit} if limit is not None else {})
         config: dict[str, Any] = {
-            "ops": {SUBMISSION_ASSETS[kind]: {"config": submit} for kind in kinds}
+            "ops": {
+                SUBMISSION_ASSETS[kind]: {
+                    "config": submit | {"digest": (digests or {}).get(kind, "")}
+                }
+                for kind in kinds
+            }
         }
         if not self._verbose:
             config["loggers"] = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -118,6 +129,8 @@ class JobRunner:
                 partition_key=str(month),
                 raise_on_error=False,
             )
+        if any(_interrupted(e) for e in result.get_step_failure_events()):
+            raise KeyboardInterrupt  # Dagster has written down where the run was
         return _told(result, month, kinds, self._settings)
 
 
@@ -137,11 +150,13 @@ def _told(
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
+    failed = result.get_step_failure_events()
     ended = {kind: SUBMISSION_ASSETS[kind] for kind in kinds if SUBMISSION_ASSETS[kind] in numbers}
     return MonthRun(
         month=month,
         run_id=result.run_id,
-        failures=[(str(e.step_key), _message(e)) for e in result.get_step_failure_events()],
+        failures=[(str(e.step_key), _message(e)) for e in failed],
+        exit_codes=[_exit_code(e) for e in failed],
         decisions={
             kind: StoredFrame(settings.frames_folder / asset / f"{month}.parquet").read()
             for kind, asset in ended.items()
@@ -152,12 +167,27 @@ def _told(
             if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
         ],
         requests=sum(int(str(numbers[asset]["requests"].value)) for asset in ended.values()),
-        skipped=" ".join(
-            str(numbers[asset]["skipped"].value)
-            for asset in ended.values()
-            if "skipped" in numbers[asset]
+        # Each stream met the same other sender.
+        skipped=next(
+            (
+                str(numbers[asset]["skipped"].value)
+                for asset in ended.values()
+                if "skipped" in numbers[asset]
+            ),
+            "",
         ),
     )
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+
+
+def _exit_code(event: dg.DagsterEvent) -> int:
+    told = event.step_failure_data.user_failure_data
+    code = told.metadata.get(EXIT_CODE) if told else None
+    return int(str(code.value)) if code else PipelineError.exit_code
 
 
 def _message(event: dg.DagsterEvent) -> str:

@@ -5,7 +5,9 @@ nor pandas, so that they answer at once; and no traceback is shown unless it is 
 an exception of a library may quote a value.
 """
 
+import errno
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,8 +16,12 @@ from typing import Annotated
 
 import typer
 
+from kiva_pipeline.cli.adopt import adopt
+from kiva_pipeline.cli.backup import backup
 from kiva_pipeline.cli.demo import demo
 from kiva_pipeline.cli.doubts import doubts
+from kiva_pipeline.cli.export import export
+from kiva_pipeline.cli.held import approve, held
 from kiva_pipeline.cli.pause import pause, resume
 from kiva_pipeline.cli.plan import plan
 from kiva_pipeline.cli.report_month import close, extend
@@ -23,6 +29,7 @@ from kiva_pipeline.cli.resolve import resolve
 from kiva_pipeline.cli.retry import retry
 from kiva_pipeline.cli.run import run
 from kiva_pipeline.cli.sandbox import sandbox
+from kiva_pipeline.cli.show import plain
 from kiva_pipeline.cli.status import status
 from kiva_pipeline.cli.trace import trace
 from kiva_pipeline.cli.worklist import worklist
@@ -41,8 +48,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(installed_version("kiva-pipeline"))
+        raise typer.Exit
+
+
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+        ),
+    ] = False,
     debug: Annotated[
         bool,
         typer.Option("--debug", envvar=DEBUG_VARIABLE, help="Show the traceback of an error."),
@@ -52,6 +70,7 @@ def _root(
 
     \b
     New here?             kiva-pipeline demo
+    Going live?           kiva-pipeline adopt --template adoption
     What would be sent?   kiva-pipeline plan 2026-10
     Send it:              kiva-pipeline run 2026-10
     What is to be done?   kiva-pipeline worklist
@@ -59,16 +78,13 @@ def _root(
 
     \b
     Exit codes:
-      0    done, and nothing waits for a person
+      0    done; for `plan`, `run` and `doubts`: and nothing waits for a person
       10   done, but rows wait for a person: see `worklist` and `doubts`
       1    something failed     2  settings or arguments   3  the MIS
       4    Kiva's API           5  the ledger              6  another sender is at work
       7    not allowed now      130  stopped by Ctrl-C
     """
     del debug  # read in `command_line`, which outlives the command
-    if version:
-        typer.echo(installed_version("kiva-pipeline"))
-        raise typer.Exit
 
 
 def _as_written(command: Callable[..., None]) -> str:
@@ -78,13 +94,15 @@ def _as_written(command: Callable[..., None]) -> str:
 
 app.callback(help=_as_written(_root))(_root)
 _COMMANDS = (
-    demo, plan, run, status, trace, worklist,
-    doubts, resolve, retry, close, extend, pause, resume, sandbox,
+    demo, adopt, plan, run, status, trace, worklist,
+    doubts, resolve, held, approve, retry, close, extend, pause, resume, export, backup,
+    sandbox,
 )  # fmt: skip
 
 
 for _command in _COMMANDS:
-    app.command(help=_as_written(_command))(_command)
+    _told = _as_written(_command)
+    app.command(help=_told, short_help=_told.partition("\n\n")[0])(_command)
 
 
 def command_line(arguments: Sequence[str]) -> int:
@@ -103,6 +121,16 @@ def command_line(arguments: Sequence[str]) -> int:
         if error.fix:
             typer.echo(error.fix, err=True)
         return error.exit_code
+    except OSError as error:
+        if _debugging(arguments) or error.errno == errno.EPIPE:
+            raise
+        what = plain(str(error.filename)) if error.filename else "A file"
+        typer.echo(
+            f"Error: {what} can't be read or written ({error.strerror or type(error).__name__}).\n"
+            "Check the path, the space on the disk, and who may write there.",
+            err=True,
+        )
+        return 1
     except Exception as error:
         if _debugging(arguments):
             raise
@@ -117,6 +145,9 @@ def command_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name in another script must not stop a command
+            stream.reconfigure(errors="replace")
     sys.exit(command_line(sys.argv[1:]))
 
 

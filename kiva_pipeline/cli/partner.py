@@ -34,9 +34,13 @@ def months_asked(text: str, calendar: Calendar, today: date) -> list[Month]:
     Raises:
         SettingsError: It is no month, or one outside of the partner's months.
     """
-    first, _, last = re.sub(r"\s", "", text).partition("..")
+    first, dots, last = re.sub(r"\s", "", text).partition("..")
+    if dots and not (first and last):
+        raise SettingsError(
+            f"“{text}” is only half a range of months.", "Write both ends: 2026-05..2026-10."
+        )
     months = [Month.parse(first)]
-    end = Month.parse(last) if last else months[0]
+    end = Month.parse(last) if dots else months[0]
     if end < months[0]:
         raise SettingsError(f"“{text}” ends before it begins.", "Write the older month first.")
     if months[0] < calendar.first_month:

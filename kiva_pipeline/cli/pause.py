@@ -22,7 +22,7 @@ def pause(
     partner, _ = partner_settings(settings)
     who = person(by, why)
     with ledger_to_act_on(partner) as ledger:
-        pause_sending(ledger, who)
+        pause_sending(ledger, partner, who)
     if as_json:
         print_json({"act": "pause", "by": who.name, "why": who.why})
     else:
@@ -45,7 +45,7 @@ def resume(
     partner, _ = partner_settings(settings)
     who = person(by, why)
     with ledger_to_act_on(partner) as ledger:
-        paused_by, paused_why = resume_sending(ledger, who)
+        paused_by, paused_why = resume_sending(ledger, partner, who)
     if as_json:
         print_json({"act": "resume", "by": who.name, "why": who.why,
                     "paused_by": paused_by, "paused_why": paused_why})  # fmt: skip

@@ -6,8 +6,8 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, OneStream, SettingsFile, Stream
 from kiva_pipeline.cli.partner import months_asked, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, tell
-from kiva_pipeline.errors import NotAllowedNowError
+from kiva_pipeline.cli.show import print_json, say, say_whole, tell, waits
+from kiva_pipeline.errors import NotAllowedNowError, SettingsError
 
 WAITING = 10
 _LINES = 20
@@ -24,8 +24,9 @@ def plan(
 ) -> None:
     r"""What a run would send now, and why not the rest. Sends nothing, writes no ledger.
 
-    The digest names this plan: as long as it stays the same, a run would send the same.
-    Exit code 10 when rows wait for a person, 7 when a run would be refused as a whole.
+    The digest names this plan: as long as it stays the same, a run would send the same, and
+    `run --digest` refuses any other. Exit code 10 when rows wait for a person, 7 when a run would
+    be refused as a whole.
 
     \b
     kiva-pipeline plan 2026-10
@@ -33,24 +34,32 @@ def plan(
     kiva-pipeline plan 2026-10 --json
     """
     partner, _ = partner_settings(settings)
-    (asked,) = months_asked(month, partner.calendar, partner.clock.today())[:1]
+    asked, *others = months_asked(month, partner.calendar, partner.clock.today())
+    if others:
+        raise SettingsError(
+            "`plan` is about one month at a time.",
+            f"For several, dry-run them: `kiva-pipeline run {asked}..{others[-1]} --dry-run`.",
+        )
 
     from kiva_pipeline.cli.decisions import (
+        show_limited,
         show_totals,
         show_unsent,
         totals,
         unsent,
         waiting_rows,
     )
-    from kiva_pipeline.planning import plan_month
-    from kiva_pipeline.submission.digest import digest_of_streams
+    from kiva_pipeline.planning import digest_of, plan_month
+    from kiva_pipeline.reporting.words import STREAMS
+    from kiva_pipeline.submission.plan_cards import SHORTEST_DIGEST
 
     planned = plan_month(partner, asked, stream.kinds, progress=lambda step: tell(f"… {step}"))
     decisions = {p.kind: p.decisions for p in planned}
-    digest = digest_of_streams({p.kind.value: p.digest for p in planned})
+    digest = digest_of(planned)
     rows = [
         {
             "stream": p.kind.value,
+            "digest": p.digest,
             "rows_in": p.rows_in,
             "decided": int(p.decisions["mis_rows"].sum()),
         }
@@ -75,7 +84,15 @@ def plan(
             show_unsent(told["unsent"], at_most=None if show_all else _LINES)
         if not told["decisions"]:
             say("There is nothing in this month.")
-        say(f"\n{counted(waiting, 'row')} wait for a person. Digest {digest}")
+        show_limited(told["decisions"])
+        say(f"\n{waits(waiting)}")
+        say("Send exactly this, and nothing if it moves meanwhile:")
+        only = f" --stream {stream}" if stream is not Stream.ALL else ""
+        say(f"  kiva-pipeline run {asked}{only} --digest {digest[:SHORTEST_DIGEST]}")
+        say("Digests, for Dagster's launch pad:")
+        for p in planned:
+            say_whole(f"  {STREAMS[p.kind]:12} {p.digest}")
+        say_whole(f"  {'all of them':12} {digest}")
     if told["objections"]:
         raise typer.Exit(NotAllowedNowError.exit_code)
     if waiting:

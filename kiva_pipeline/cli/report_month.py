@@ -52,9 +52,9 @@ def close(
     left: list[Unreported] = []
     with ledger_to_act_on(partner) as ledger:
         if undo:
-            reopen_month(ledger, asked, who)
+            reopen_month(ledger, partner, asked, who)
         else:
-            left = close_month(ledger, asked, who, today=partner.clock.today())
+            left = close_month(ledger, partner, asked, who)
     if as_json:
         print_json(
             {
@@ -93,10 +93,7 @@ def extend(
     asked, who = Month.parse(month), person(by, why)
     last = _day(until)
     with ledger_to_act_on(partner) as ledger:
-        extend_month(
-            ledger, asked, last, who,
-            today=partner.clock.today(), calendar=partner.calendar.reporting,
-        )  # fmt: skip
+        extend_month(ledger, partner, asked, last, who)
     if as_json:
         print_json({"act": "extend", "month": str(asked), "until": str(last), "by": who.name,
                     "why": who.why})  # fmt: skip

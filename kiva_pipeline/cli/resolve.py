@@ -90,6 +90,7 @@ def resolve(
             _confirm(drafts)
         settled = settle(
             ledger,
+            partner,
             target,
             Answer.ARRIVED if arrived else Answer.NOT_THERE,
             who,
@@ -97,7 +98,6 @@ def resolve(
             reference=reference,
             confirmed=True,
             listed_at_kiva=None if offline else asking_kiva(partner),
-            wait_seconds=partner.state.wait_for_lock_seconds,
         )
     told = {
         "act": "resolve", "answer": "arrived" if arrived else "not_there", "by": who.name,

@@ -42,11 +42,11 @@ def retry(
     with ledger_to_act_on(partner) as ledger:
         rows = ask_again(
             ledger,
+            partner,
             who,
             ids=ids or (),
             kind=stream.only_kind,
             month=one_month(month),
-            wait_seconds=partner.state.wait_for_lock_seconds,
         )
     if as_json:
         print_json(

@@ -32,12 +32,13 @@ def sandbox(
     from kiva_pipeline.sandbox.practice import sandbox_file
     from kiva_pipeline.sandbox.server import LOOPBACK, create_app, listen, server_of
 
-    settings = load_settings(demo_settings_file(folder))
-    store = sandbox_file(folder)
-    if not store.is_file():
+    file, store = demo_settings_file(folder), sandbox_file(folder)
+    if not file.is_file() or not store.is_file():
         raise PipelineError(
-            f"There is no sandbox in {folder}.", "Run `kiva-pipeline demo` to make one."
+            f"There is no sandbox in {folder}: no demo was made there.",
+            "Run `kiva-pipeline demo` to make one, or name the demo's folder by --folder.",
         )
+    settings = load_settings(file)
     its_own = urlsplit(settings.hosts.base_url).port or 80
     with listen(LOOPBACK, its_own if port is None else port) as listening:
         url = f"http://{LOOPBACK}:{listening.getsockname()[1]}"

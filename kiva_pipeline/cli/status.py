@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiva_pipeline.cli.options import AsJson, MonthText, SettingsFile
 from kiva_pipeline.cli.partner import one_month, partner_ledger, partner_settings
-from kiva_pipeline.cli.show import print_json, print_table, say, words
+from kiva_pipeline.cli.show import print_json, print_table, say, say_whole, words
 from kiva_pipeline.reporting.words import STREAMS
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.states import State
@@ -26,8 +26,9 @@ def status(month: MonthText = None, settings: SettingsFile = None, as_json: AsJs
     asked = one_month(month)
     with partner_ledger(partner) as ledger:
         known = _of_ledger(ledger, asked) if ledger else _NOTHING
+        days = _calendar(partner, ledger)
     told = {"partner": partner.partner.id, "environment": partner.environment.value}
-    told |= _calendar(partner) | known
+    told |= {"month": asked} | days | known
     if as_json:
         print_json(told)
     else:
@@ -75,14 +76,18 @@ def _of_ledger(ledger: "Ledger", month: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calendar(settings: Settings) -> dict[str, Any]:
+def _calendar(settings: Settings, ledger: "Ledger | None") -> dict[str, Any]:
+    from kiva_pipeline.submission.reporting_period import marks_of_ledger
+
     today, days = settings.clock.today(), settings.calendar.reporting
-    month = days.open_month(today)
+    marks = {mark.month: mark for mark in (marks_of_ledger(ledger) if ledger else ())}
+    month = days.open_month(today, marks.values())
+    until = days.last_day(month, marks.get(month)) if month else None
     return {
         "today": f"{today}",
         "practice_day": settings.calendar.practice_today is not None,
         "open_report": str(month) if month else None,
-        "open_report_until": f"{days.closes_on(month)}" if month else None,
+        "open_report_until": f"{until}" if until else None,
     }
 
 
@@ -101,13 +106,14 @@ def _show(told: dict[str, Any]) -> None:
         return
     if told["doubts"]:
         say(f"In doubt: {told['doubts']:,} — `kiva-pipeline doubts` lists them.", style="bold")
+    if not told["rows"]:
+        say("The ledger has no rows" + (f" of {told['month']}." if told["month"] else "."))
     say()
     print_table(
-        ["stream", "month", "state", "rows", "next"],
-        ((r["stream"], r["month"], words(r["state"]), f"{r['rows']:,}", r["command"])
-         for r in told["rows"]),
+        ["stream", "month", "state", "rows"],
+        ((r["stream"], r["month"], words(r["state"]), f"{r['rows']:,}") for r in told["rows"]),
         numbers=["rows"],
-    )  # fmt: skip
+    )
     say()
     print_table(
         ["stream", "month", "requests", "last request (UTC)"],
@@ -115,7 +121,13 @@ def _show(told: dict[str, Any]) -> None:
          for r in told["requests"]),
         numbers=["requests"],
     )  # fmt: skip
+    if told["acts"]:
+        say("\nThe last acts of persons:")
     for act in told["acts"]:
-        say(f"{act['at'][:19].replace('T', ' ')} UTC  {act['act']} by {act['by']}: {act['why']}")
-    if not told["rows"]:
-        say("The ledger has no rows" + (" of that month." if told["requests"] == [] else "."))
+        moment = f"  {act['at'][:19].replace('T', ' ')} UTC  "
+        say(f"{moment}{act['act']} by {act['by']}: {act['why']}", hang=len(moment))
+    commands = dict.fromkeys(r["command"] for r in told["rows"] if r["command"])
+    if commands:
+        say("\nNext:")
+    for command in commands:
+        say_whole(f"  {command}")

@@ -7,12 +7,13 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, SettingsFile
 from kiva_pipeline.cli.partner import partner_ledger, partner_settings
-from kiva_pipeline.cli.show import print_json, say, words
+from kiva_pipeline.cli.show import counted, plain, print_json, say, sentence, words
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.money import to_digits
 from kiva_pipeline.reporting.words import STREAMS, reasons_in_words
 from kiva_pipeline.submission.states import SENTENCES
 
+_LABEL = len("  why      ")
 # The hashes say nothing to a person, and nobody needs them in a script.
 _INTERNAL = {"payload_hash", "field_hashes", "body_sha256"}
 
@@ -32,17 +33,20 @@ def trace(
     from kiva_pipeline.submission.ledger import history
 
     partner, _ = partner_settings(settings)
-    found: dict[str, list[dict[str, Any]]] = {"submissions": []}
     with partner_ledger(partner) as ledger:
-        if ledger:
-            with ledger.reading() as connection:
-                found = history(connection, loan_id)
-                months = {row["period"] for row in found["submissions"]} - {""}
-                acts = acts_on_months(connection, months)
-            found["month_acts"] = [dict(act._mapping) for act in acts]  # noqa: SLF001  public API
+        if ledger is None:
+            raise PipelineError(
+                "There is no ledger yet, so nothing is known of any loan.",
+                "A loan is known once a run has decided on it: `kiva-pipeline run MONTH`.",
+            )
+        with ledger.reading() as connection:
+            found: dict[str, list[dict[str, Any]]] = history(connection, loan_id)
+            months = {row["period"] for row in found["submissions"]} - {""}
+            acts = acts_on_months(connection, months)
+    found["month_acts"] = [dict(act._mapping) for act in acts]  # noqa: SLF001  public API
     if not found["submissions"]:
         raise PipelineError(
-            f"The ledger knows no loan {loan_id}.",
+            f"The ledger knows no loan {plain(loan_id)}.",
             "Check the id: it is the one that is sent to Kiva. A loan is known once a run has"
             " decided on it.",
         )
@@ -50,7 +54,7 @@ def trace(
         print_json({name: [_public(row) for row in rows] for name, rows in found.items()})
     else:
         for line in _told(found):
-            say(line)
+            say(line, hang=_LABEL if line.startswith("  ") else 0)
 
 
 def _public(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def _told(found: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
         yield f"{stream} {row['month']}  {row['business_id']}  version {version}"
         yield f"  state    {words(row['state'])}{_money(row)}"
         for reason in reasons_in_words(row["reason_code"], row["reasons"]):
-            yield f"  why      {reason['sentence']} {reason['detail']}".rstrip()
+            yield f"  why      {sentence(reason['sentence'], reason['detail'])}"
         for key, label in (("remote_ref", "at Kiva "), ("confirm_url", "in PA2  ")):
             if row[key]:
                 yield f"  {label} {row[key]}"
@@ -117,8 +121,9 @@ def _request(attempt: Mapping[str, Any]) -> str:
     verdict = words(attempt["verdict"] or "under way")
     status = f", HTTP {attempt['http_status']}" if attempt["http_status"] else ""
     reference = f", reference {attempt['remote_ref']}" if attempt["remote_ref"] else ""
+    rows = counted(attempt["items"], "row")
     return (
-        f"{attempt['id']} at {_moment(attempt['started_at'])} with {attempt['items']} rows:"
+        f"{attempt['id']} at {_moment(attempt['started_at'])} with {rows}:"
         f" {verdict}{status}{reference}"
     )
 

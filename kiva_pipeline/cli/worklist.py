@@ -1,6 +1,7 @@
 """``worklist``: what a person must do now."""
 
-from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, MonthText, SettingsFile
 from kiva_pipeline.cli.partner import one_month, partner_ledger, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, print_table, say, tell, words
+from kiva_pipeline.cli.show import counted, print_json, say, say_whole, sentence, tell, words
 
 
 def worklist(
@@ -37,14 +38,19 @@ def worklist(
     if as_json:
         print_json({"worklist": lines})
     elif not csv:
-        print_table(
-            ["stream", "id", "state", "what to do", "by"],
-            ((line["stream"], line["id"], words(line["state"]), _what(line), line["by"])
-             for line in lines),
-        )  # fmt: skip
+        for (month_of, stream, loan_id, state), same in groupby(lines, key=_THING):
+            _show(f"{words(state)}  {stream} {month_of}  {loan_id}", list(same))
         say(f"{counted(len(lines), 'thing')} to do." if lines else "Nothing to do.")
 
 
-def _what(line: Mapping[str, str]) -> str:
-    command = f"\n→ {line['command']}" if line["command"] else ""
-    return f"{line['to_do']} {line['detail']}".strip() + command
+_THING = itemgetter("month", "stream", "id", "state")
+
+
+def _show(heading: str, lines: list[dict[str, str]]) -> None:
+    last_day = f"  (by {lines[0]['by']})" if lines[0]["by"] else ""
+    say_whole(heading + last_day)
+    for line in lines:
+        say(f"  {sentence(line['to_do'], line['detail'])}")
+    for command in dict.fromkeys(line["command"] for line in lines if line["command"]):
+        say_whole(f"  → {command}")
+    say()

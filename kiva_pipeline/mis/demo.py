@@ -15,7 +15,7 @@ from datetime import date
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import pandas as pd
@@ -31,7 +31,7 @@ from kiva_pipeline.mis.source import (
     SourceCounts,
 )
 from kiva_pipeline.periods import Month
-from kiva_pipeline.settings import NoteMark
+from kiva_pipeline.settings import NoteMark, TransactionKind
 
 BALANCE_CHUNK_IDS = 10_000
 _Row = tuple[Any, ...]
@@ -46,14 +46,22 @@ class DemoSource:
     Args:
         path: The SQLite file.
         mark: How notes for Kiva are marked.
+        transaction_types: What types of transactions are, where the settings say so.
 
     Raises:
+        SettingsError: A type can't be what the settings say.
         SourceUnavailableError: There is no such file, or it can't be opened now.
         SourceError: It is no demo MIS: the message names the missing table or column.
     """
 
-    def __init__(self, path: Path, mark: NoteMark) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mark: NoteMark,
+        transaction_types: Mapping[str, TransactionKind] = MappingProxyType({}),
+    ) -> None:
         self._path = path
+        self._balances = queries.BalanceQuery.of(transaction_types)
         self._lock = Lock()
         if not path.is_file():
             raise SourceUnavailableError(f"There is no demo MIS {path}.", _MAKE_ONE)
@@ -96,7 +104,8 @@ class DemoSource:
         ids = sorted(set(loan_ids))
         for start in range(0, len(ids), BALANCE_CHUNK_IDS):
             chunk = json.dumps(ids[start : start + BALANCE_CHUNK_IDS])
-            rows = self._rows(queries.BALANCES, {"ids": chunk, "as_of": as_of.isoformat()})
+            asked = {"ids": chunk, "as_of": as_of.isoformat()} | self._balances.values
+            rows = self._rows(self._balances.sql, asked)
             if rows:
                 frame = _frame(rows, RAW_BALANCES)
                 frame["unknown_types"] = _sorted_types(frame["unknown_types"])
@@ -152,10 +161,17 @@ class DemoSource:
     ) -> list[_Row]:
         try:
             with self._lock:
-                found = reader(self._connection.execute(sql, dict(values)))
+                try:
+                    return reader(self._connection.execute(sql, dict(values)))
+                except sqlite3.OperationalError as error:
+                    if "decode to UTF-8" not in str(error):
+                        raise
+                # One broken text must not hide the other rows: it comes as U+FFFD, and the
+                # records say so of its row. Only then, because it is slower.
+                self._connection.text_factory = _readable
+                return reader(self._connection.execute(sql, dict(values)))
         except sqlite3.Error as error:
             raise self._explained(error) from error
-        return found
 
     def _check_tables(self) -> dict[str, set[str]]:
         found = {}
@@ -176,6 +192,10 @@ class DemoSource:
                 "Close what else is writing to it and check that this account may read it.",
             )
         return SourceError(f"{self._path} is not a demo MIS ({code}).", _MAKE_ONE)
+
+
+def _readable(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _days(month: Month) -> dict[str, str]:

@@ -5,10 +5,11 @@ and a note's day are those of the tables' indexes, else each query reads the who
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kiva_pipeline.errors import SettingsError
-from kiva_pipeline.settings import NoteMark
+from kiva_pipeline.settings import NoteMark, TransactionKind
 
 NEEDED = {
     "loans": (
@@ -62,35 +63,13 @@ WHERE {_OF_MONTH}
 ORDER BY i.loan_pk, i.number, i.id
 """  # noqa: S608
 
-_REPAID = "'repayment', 'down_payment'"
-_WITHOUT_PRINCIPAL = "'fee', 'penalty', 'interest_waiver'"
-_CLASSIFIED = (
-    f"{_REPAID}, {_WITHOUT_PRINCIPAL}, 'disbursement', 'chargeback', 'recovery', 'write_off'"
-)
-
-
-def _sum(condition: str) -> str:
-    return f"coalesce(sum(t.principal_minor) FILTER (WHERE {condition}), 0)"
-
-
-# The left join keeps a loan without bookings; grouping by the MIS's own key keeps two loans with
-# one id apart, so that the rules can say so.
-BALANCES = f"""
-SELECT l.loan_id, l.client_id, l.currency, l.currency_digits, l.disbursed_on,
-       {_sum("t.type = 'disbursement'")},
-       {_sum(f"t.type IN ({_REPAID})")},
-       {_sum("t.type = 'chargeback'")},
-       {_sum("t.type = 'recovery'")},
-       {_sum("t.type = 'write_off'")},
-       {_sum(f"t.type NOT IN ({_CLASSIFIED})")},
-       group_concat(DISTINCT t.type) FILTER (WHERE t.type NOT IN ({_CLASSIFIED}))
-FROM json_each(:ids) wanted
-CROSS JOIN loans l ON l.loan_id = wanted.value
-LEFT JOIN transactions t
-       ON t.loan_pk = l.id AND t.transaction_date <= :as_of AND t.is_reversed = 0
-GROUP BY l.id
-ORDER BY l.loan_id, l.id
-"""  # noqa: S608
+# What each type of transaction is, unless the settings say otherwise. A disbursal and a write-off
+# are what they are: a write-off is no money that came back.
+TRANSACTION_TYPES: dict[str, TransactionKind] = {
+    "repayment": "repaid", "down_payment": "repaid", "chargeback": "charged_back",
+    "recovery": "recovered", "fee": "ignored", "penalty": "ignored", "interest_waiver": "ignored",
+}  # fmt: skip
+_FIXED = ("disbursement", "write_off")
 
 GROUP_MEMBERS = f"""
 SELECT {_GROUP_LOAN}, l.loan_id FROM loans l
@@ -108,6 +87,72 @@ WHERE {_NOTE_OF_MONTH}"""  # noqa: S608
 NOTES_ORDER = " ORDER BY n.id"
 
 PHOTO = "SELECT image FROM photos WHERE photo_id = :id"
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceQuery:
+    """``RAW_BALANCES`` of some loans; binds ``:ids`` (a JSON list), ``:as_of`` and ``values``.
+
+    Attributes:
+        sql: The query.
+        values: What it binds beside the ids and the day: the types of transactions.
+    """
+
+    sql: str
+    values: dict[str, str]
+
+    @classmethod
+    def of(cls, types: Mapping[str, TransactionKind]) -> "BalanceQuery":
+        """The query that counts types of transactions as the settings say.
+
+        Args:
+            types: By type, where it is not as in ``TRANSACTION_TYPES``.
+
+        Raises:
+            SettingsError: A disbursal or a write-off is to be something else.
+        """
+        for fixed in _FIXED:
+            if fixed in types:
+                raise SettingsError(
+                    f"repayments.transaction_types: “{fixed}” can't be {types[fixed]}.",
+                    "Remove it: a disbursal is no repayment, and a write-off is no money that came"
+                    " back.",
+                )
+        kinds = {**TRANSACTION_TYPES, **types}
+        values = {f"type_{number}": name for number, name in enumerate(kinds)}
+        marks = {name: f":{mark}" for mark, name in values.items()}
+
+        def of_kind(kind: TransactionKind) -> str:
+            return f"t.type IN ({', '.join(marks[name] for name in kinds if kinds[name] == kind)})"
+
+        unknown = f"t.type NOT IN ({', '.join([*marks.values(), *map(repr, _FIXED)])})"
+        # The left join keeps a loan without bookings; grouping by the MIS's own key keeps two loans
+        # with one id apart, so that the rules can say so.
+        return cls(
+            f"""
+SELECT l.loan_id, l.client_id, l.currency, l.currency_digits, l.disbursed_on,
+       {_sum("t.type = 'disbursement' AND t.transaction_date <= :as_of")},
+       {_sum("t.type = 'disbursement' AND t.transaction_date > :as_of")},
+       {_sum(of_kind("repaid"))},
+       {_sum(of_kind("charged_back"))},
+       {_sum(of_kind("recovered"))},
+       {_sum("t.type = 'write_off'")},
+       {_sum(unknown)},
+       group_concat(DISTINCT t.type) FILTER (WHERE {unknown})
+FROM json_each(:ids) wanted
+CROSS JOIN loans l ON l.loan_id = wanted.value
+LEFT JOIN transactions t
+       ON t.loan_pk = l.id AND t.is_reversed = 0
+      AND (t.transaction_date <= :as_of OR t.type = 'disbursement')
+GROUP BY l.id
+ORDER BY l.loan_id, l.id
+""",  # noqa: S608
+            values,
+        )
+
+
+def _sum(condition: str) -> str:
+    return f"coalesce(sum(t.principal_minor) FILTER (WHERE {condition}), 0)"
 
 
 @dataclass(frozen=True, slots=True)

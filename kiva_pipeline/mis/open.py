@@ -15,5 +15,6 @@ def open_source(settings: Settings) -> Source:
         SettingsError: The file of ``source.id_aliases`` can't be used; its lines are named.
     """
     aliases = load_aliases(settings.source.id_aliases) if settings.source.id_aliases else None
-    source = DemoSource(settings.source.path, settings.journals.mark)
+    types = settings.repayments.transaction_types
+    source = DemoSource(settings.source.path, settings.journals.mark, types)
     return AliasedSource(source, aliases) if aliases else source

@@ -33,6 +33,7 @@ RAW_INSTALMENTS = ("source_key", "loan_id", "number", "due_on", "principal", "in
 RAW_BALANCES = (
     "loan_id", "client_id", "currency", "currency_digits", "disbursed_on",
     "disbursed_minor",  # gross principal disbursed by the as-of day; 0 if undone
+    "disbursed_later_minor",  # and after it: a loan may be reported before its first disbursal
     "repaid_minor",  # principal portions of live repayments and down payments
     "charged_back_minor", "recovered_minor", "written_off_minor",
     "unknown_minor", "unknown_types",  # principal in transaction types nobody has classified

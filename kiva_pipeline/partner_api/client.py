@@ -5,6 +5,7 @@ GETs and the token request are tried again with back-off; only this module, ``au
 redirect, and says of a failure only what is certain.
 """
 
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ import httpx
 import orjson
 import pandas as pd
 import stamina
+import stamina.instrumentation
 
 from kiva_pipeline.partner_api import listings
 from kiva_pipeline.partner_api.auth import SCOPES, ClientCredentials, Grant
@@ -34,6 +36,7 @@ from kiva_pipeline.partner_api.exchange import Answered, Exchange, NotSent, Post
 from kiva_pipeline.partner_api.retry_after import seconds_to_wait
 from kiva_pipeline.settings import Secrets, Settings
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_WAIT_SECONDS = 20.0  # between tries, where the server does not say
 
 _ENDPOINTS = {
@@ -58,6 +61,16 @@ class _TryAgain(Exception):  # noqa: N818  a signal for the retry loop, never sh
         super().__init__(str(error))
         self.error = error
         self.after = after
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    failed = details.caused_by
+    if isinstance(failed, _TryAgain):
+        _LOG.warning("%s Trying again in %.1f s.", failed.error.message, details.wait_for)
+
+
+# By itself stamina would write to standard output, which belongs to a command's answer.
+stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 
 class PartnerApi:

@@ -91,8 +91,8 @@ def snake_cased(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def text_of(value: object) -> str:
     """A text, or a number as text; "" for anything else, which is no reference and no id."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str):  # a NUL is no character that every ledger can keep
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kiva_pipeline.money import to_digits
-from kiva_pipeline.submission.states import NOT_THERE, RESENT, RETRY_ASKED, State
+from kiva_pipeline.submission.states import (
+    LIFTED_BY_APPROVAL,
+    NOT_THERE,
+    RESENT,
+    RETRY_ASKED,
+    State,
+)
 
 # What `--stream` calls each kind of effect.
 STREAM_OPTIONS = {"loan_draft": "drafts", "repayment": "repayments", "journal": "journals"}
@@ -58,6 +64,10 @@ def commands(row: Mapping[str, Any]) -> list[str]:
             target = row["attempt_id"] or target
         act = f"kiva-pipeline resolve {target} --stream {stream}"
         return [f"{act} --arrived {_SIGNED}", f"{act} --not-there {_SIGNED}"]
+    if state is State.HELD and code in LIFTED_BY_APPROVAL:
+        return [f"kiva-pipeline approve {target} --month {row['month']} {_SIGNED}"]
+    if state in {State.HELD, State.MISSING}:
+        return [f"kiva-pipeline held {row['month']}"]
     if state is State.REJECTED and code != RETRY_ASKED:
         return [f"kiva-pipeline retry {target} --stream {stream} {_SIGNED}"]
     if state in {State.PLANNED, State.DEFERRED, State.REJECTED} or code == NOT_THERE:

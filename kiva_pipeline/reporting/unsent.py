@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from kiva_pipeline.reporting.words import reasons_in_words
+from kiva_pipeline.reporting.words import reasons_in_words, urgency
 from kiva_pipeline.submission.states import State
 
 _WENT_OR_IS_THERE = [State.PLANNED.value, State.ACCEPTED.value, State.UNCHANGED.value]
@@ -12,10 +12,13 @@ def unsent_rows(decisions: pd.DataFrame) -> list[dict[str, str]]:
     """``DECISION_COLUMNS`` in, a line for each reason of each row that is not sent out.
 
     Returns:
-        ``id, decision, code, field, sentence, detail``, sorted by decision and id.
+        ``id, decision, code, field, sentence, detail``, the most urgent decisions first, by id.
     """
     unsent = decisions[~decisions["decision"].isin(_WENT_OR_IS_THERE)]
-    unsent = unsent.sort_values(["decision", "business_id"], kind="stable")
+    unsent = (
+        unsent.assign(urgency=unsent["decision"].map(urgency))
+        .sort_values(["urgency", "decision", "business_id"], kind="stable")
+    )  # fmt: skip
     columns = [unsent[c] for c in ("business_id", "decision", "reason_code", "reasons")]
     return [
         {"id": business_id, "decision": decision, **told}

@@ -13,6 +13,17 @@ WAITS_FOR_PERSON = frozenset(
      State.MISSING, State.BLOCKED}
 )  # fmt: skip
 
+# In the order in which a person wants to know of them; what is not here comes last.
+_URGENCY = [
+    State.UNCERTAIN, State.IN_FLIGHT, State.REJECTED, State.NEEDS_PERSON, State.HELD,
+    State.MISSING, State.BLOCKED,
+]  # fmt: skip
+
+
+def urgency(decision: str) -> int:
+    """What a list for people is sorted by: the lower, the sooner it must be seen."""
+    return _URGENCY.index(State(decision)) if decision in _URGENCY else len(_URGENCY)
+
 
 def words(code: str) -> str:
     """A stable code as words: ``already_at_kiva`` gives ``already at kiva``."""
@@ -32,7 +43,7 @@ def reasons_in_words(code: str, reasons: str) -> Iterator[dict[str, str]]:
             "code": reason["code"],
             "field": reason["field"],
             "sentence": reason["sentence"],
-            "detail": " ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
+            "detail": ": ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
         }
     if not told:
         yield {"code": code, "field": "", "sentence": SENTENCES.get(code, code), "detail": ""}

@@ -73,7 +73,7 @@ def _lines(row: Mapping[str, Any], today: date) -> list[dict[str, str]]:
             "code": reason["code"],
             "field": reason["field"],
             "to_do": reason["sentence"],
-            "detail": " ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
+            "detail": ": ".join(str(reason[k]) for k in ("value_class", "detail") if reason[k]),
         }
         for reason in told
     ]

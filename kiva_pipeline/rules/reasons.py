@@ -21,6 +21,7 @@ Details = Mapping[str, Callable[[Rows], Sequence[str]]]
 _STATES = {
     Severity.WARN: "good",
     Severity.HOLD: "held",
+    Severity.PERSON: "needs_person",
     Severity.MISSING: "missing",
     Severity.BLOCK: "blocked",
 }
@@ -109,7 +110,7 @@ class ReasonLog:
 
     @property
     def states(self) -> "NDArray[np.object_]":
-        """``good``, ``held``, ``missing`` or ``blocked`` for each output row."""
+        """``good``, ``held``, ``needs_person``, ``missing`` or ``blocked``, one a row."""
         return np.array(list(_STATES.values()), dtype=object)[self._rank]
 
     def columns(self) -> dict[str, object]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from kiva_pipeline.money import to_minor
 from kiva_pipeline.rules.runs import whole_numbers
+from kiva_pipeline.settings import Repayments
 
-_AMOUNTS = ("disbursed", "repaid", "charged_back", "recovered", "unknown")
+_AMOUNTS = ("disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "unknown")
 _AMOUNT = re.compile(r"\d{1,14}(\.\d{1,12})?")
 
 
@@ -43,15 +44,26 @@ def unique_expected(expected: pd.DataFrame) -> pd.DataFrame:
         ``business_id`` (``kiva:`` and Kiva's own id where the internal one is empty) and
         ``shared``: whether several loans of Kiva's have the id.
     """
-    texts = expected["internal_loan_id"].tolist()
-    ids = [unicodedata.normalize("NFC", text).strip() for text in texts]
-    loan_id = pd.Series(ids, index=expected.index, dtype="str")
-    business_id = loan_id.where(loan_id != "", "kiva:" + expected["kiva_id"])
-    loans = expected.assign(loan_id=loan_id, business_id=business_id)
+    loan_id = _plain_texts(expected["internal_loan_id"])
+    loans = expected.assign(loan_id=loan_id, business_id=_named(loan_id, expected["kiva_id"]))
     # The same loan listed twice is one loan; two loans with one id are a fault in PA2.
     loans = loans.drop_duplicates(["business_id", "kiva_id"])
     shared = loans["business_id"].duplicated(keep=False)
     return loans.assign(shared=shared).drop_duplicates("business_id", ignore_index=True)
+
+
+def business_ids(expected: pd.DataFrame) -> "pd.Series[str]":
+    """The id of each expected loan's row: its internal id, else ``kiva:`` and Kiva's own."""
+    return _named(_plain_texts(expected["internal_loan_id"]), expected["kiva_id"])
+
+
+def _plain_texts(texts: "pd.Series[str]") -> "pd.Series[str]":
+    plain = [unicodedata.normalize("NFC", text).strip() for text in texts.tolist()]
+    return pd.Series(plain, index=texts.index, dtype="str")
+
+
+def _named(loan_id: "pd.Series[str]", kiva_id: "pd.Series[str]") -> "pd.Series[str]":
+    return loan_id.where(loan_id != "", "kiva:" + kiva_id)
 
 
 def link(loans: pd.DataFrame, members: pd.DataFrame, balance_ids: "pd.Series[str]") -> Links:
@@ -83,16 +95,37 @@ def link(loans: pd.DataFrame, members: pd.DataFrame, balance_ids: "pd.Series[str
 def is_group(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether each expected loan is a group's: several borrowers at Kiva, or members known.
 
-    An individual loan may stand among the members as its own; that makes no group of it.
+    An individual loan may stand among the members as its own; that makes no group of it, whatever
+    Kiva's borrower count says.
     """
     several: NDArray[np.bool_] = whole_numbers(loans["borrower_count"]) > 1
-    others = members.loc[members["group_id"] != members["loan_id"], "group_id"]
-    known: NDArray[np.bool_] = loans["loan_id"].isin(others).to_numpy(dtype=bool)
+    own = (members["group_id"] == members["loan_id"]).to_numpy(dtype=bool)
+    known: NDArray[np.bool_] = _among(loans, members["group_id"][~own])
+    if several.any():
+        several &= ~_among(loans, members["group_id"][own])
     return several | known
 
 
+def _among(loans: pd.DataFrame, ids: "pd.Series[str]") -> NDArray[np.bool_]:
+    if ids.empty:
+        return np.zeros(len(loans), dtype=bool)
+    among: NDArray[np.bool_] = loans["loan_id"].isin(ids).to_numpy(dtype=bool)
+    return among
+
+
+def group_clients(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.object_]:
+    """The client id that each group's draft was sent with; "" where that is not known."""
+    clients = np.full(len(loans), "", dtype=object)
+    if "client_id" in members:
+        named = members.loc[members["client_id"] != "", ["group_id", "client_id"]]
+        named = named.drop_duplicates("group_id")
+        at = pd.Index(loans["business_id"]).get_indexer(named["group_id"])
+        clients[at[at >= 0]] = named["client_id"].to_numpy(dtype=object)[at >= 0]
+    return clients
+
+
 def repayment_facts(
-    loans: pd.DataFrame, links: Links, balances: pd.DataFrame, *, count_chargebacks: bool
+    loans: pd.DataFrame, links: Links, balances: pd.DataFrame, terms: Repayments
 ) -> dict[str, Any]:
     """Sum the answers up and hold them against Kiva's rows.
 
@@ -100,11 +133,13 @@ def repayment_facts(
         loans: As ``unique_expected`` gave them.
         links: As ``link`` gave them.
         balances: ``BALANCE_COLUMNS``, unique by loan id.
-        count_chargebacks: Whether chargebacks reduce what is repaid.
+        terms: Which transactions count as repaid.
 
     Returns:
         The columns that ``REPAYMENT_RULES`` need beside ``loans``: sums are of the answered
-        members, ``amount`` is Σ repaid − charged back.
+        members; ``disbursed`` is all that was ever disbursed, also after the month's end, because
+        that is what Kiva's price is of. ``amount`` is what was repaid, less what was charged back,
+        as the settings say. A write-off is no money and never counts.
     """
     rows = len(loans)
     row, at = links.row[links.at >= 0], links.at[links.at >= 0]
@@ -119,15 +154,22 @@ def repayment_facts(
     other_currency[row[(currency != kiva_currency) | (places != digits[row])]] = True
     client = np.full(rows, "", dtype=object)
     client[row] = balances["client_id"].to_numpy(dtype=object)[at]
-    typed = np.zeros(rows, dtype=bool)
-    typed[row[(balances["unknown_types"] != "").to_numpy()[at]]] = True
+    sums["disbursed"] += sums.pop("disbursed_later")
+    undone, undone_loans = _undone(links, balances, rows)
     unreadable, twice = np.zeros((2, rows), dtype=bool)
     unreadable[row[balances["problems"].to_numpy()[at] != 0]] = True
     twice[row[np.bincount(at, minlength=len(balances))[at] > 1]] = True
-    repaid = sums["repaid"] - sums["charged_back"] if count_chargebacks else sums["repaid"]
+    repaid = sums["repaid"]
+    if terms.count_chargebacks:
+        repaid = repaid - sums["charged_back"]
+    if terms.recoveries == "count":
+        repaid = repaid + sums["recovered"]
     return {
         **{name: sums[name] for name in ("disbursed", "recovered", "unknown")},
-        "unknown_typed": typed,
+        "unknown_types": _types(balances["unknown_types"], row, at, rows),
+        "hold_recoveries": terms.recoveries == "hold",
+        "undone": undone,
+        "undone_loans": undone_loans,
         "amount": repaid,
         "asked": asked,
         "answers": answers,
@@ -146,6 +188,35 @@ def same_ids(ours: NDArray[np.object_], theirs: NDArray[np.object_]) -> NDArray[
     for at in np.flatnonzero(~same):
         same[at] = _plain_id(ours[at]) == _plain_id(theirs[at])
     return same
+
+
+def _undone(
+    links: Links, balances: pd.DataFrame, rows: int
+) -> tuple[NDArray[np.bool_], NDArray[np.object_]]:
+    """Rows with a loan that was never disbursed, or undone, and which ones those of a group are."""
+    answered = links.at >= 0
+    in_all = whole_numbers(balances["disbursed"]) + whole_numbers(balances["disbursed_later"])
+    nothing = np.flatnonzero(answered)[in_all[links.at[answered]] == 0]
+    undone, told = np.zeros(rows, dtype=bool), np.full(rows, "", dtype=object)
+    undone[links.row[nothing]] = True
+    several = np.bincount(links.row, minlength=rows) > 1
+    for at, loan_id in zip(links.row[nothing].tolist(), links.loan_id[nothing], strict=True):
+        if several[at]:
+            told[at] = f"{told[at]}, {loan_id}" if told[at] else f"loan {loan_id}"
+    return undone, told
+
+
+def _types(
+    types: "pd.Series[str]", row: NDArray[np.intp], at: NDArray[np.intp], rows: int
+) -> NDArray[np.object_]:
+    """The unclassified types of transactions of each row's loans, in words."""
+    named = types.to_numpy(dtype=object)[at]
+    told = np.full(rows, "", dtype=object)
+    for place in np.flatnonzero(named != "").tolist():
+        known = told[row[place]]
+        if named[place] not in known.split(", "):
+            told[row[place]] = f"{known}, {named[place]}" if known else named[place]
+    return told
 
 
 def _plain_id(text: str) -> str:

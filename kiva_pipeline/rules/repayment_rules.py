@@ -22,9 +22,15 @@ def _hold(
     value_class: str,
     sentence: str,
     holds: Callable[[pd.DataFrame], "pd.Series[bool]"],
+    severity: Severity = _HOLD,
 ) -> Rule:
     return Rule(
-        code, field, value_class, _HOLD, sentence, lambda frame: ~frame["answered"] | holds(frame)
+        code,
+        field,
+        value_class,
+        severity,
+        sentence,
+        lambda frame: ~frame["answered"] | holds(frame),
     )
 
 
@@ -54,10 +60,18 @@ REPAYMENT_RULES = Rulebook(
             lambda f: f["is_group"] | (f["answers"] > 0) | (f["loan_id"] == ""),
         ),
         Rule(
+            "group_members_unknown", "amount", "missing", _MISSING,
+            "Nobody has said which loans make up this group, so there is no figure for it. Name"
+            " them in a CSV file with the columns group_id and loan_id, and give it to"
+            " `kiva-pipeline adopt`.",
+            lambda f: ~f["is_group"] | (f["asked"] > 0),
+        ),
+        Rule(
             "group_members_differ", "amount", "missing", _MISSING,
-            "The members' loans known for this group are not as many as Kiva's borrowers; find the"
-            " group's loans in the MIS.",
-            lambda f: ~f["is_group"] | ((f["asked"] == f["borrowers"]) & (f["asked"] > 0)),
+            "Fewer loans are known for this group than Kiva has borrowers, so there is no figure"
+            " for it; find the group's other loans in the MIS.",
+            lambda f: ~f["is_group"] | (f["asked"] == 0)
+            | ((f["asked"] >= f["borrowers"]) & (f["borrowers"] > 0)),
         ),
         Rule(
             "group_member_not_in_mis", "amount", "missing", _MISSING,
@@ -82,10 +96,16 @@ REPAYMENT_RULES = Rulebook(
             lambda f: f["same_client"],
         ),
         _hold(
+            "other_borrower_count", "amount", "another number of borrowers",
+            "Kiva has another number of borrowers for this loan than the draft had; is it the"
+            " right loan? Correct it in PA2.",
+            lambda f: (f["asked"] == f["borrowers"]) | (f["borrowers"] == 0),
+        ),
+        _hold(
             "disbursal_undone", "amount", "nothing disbursed",
-            "The MIS has no disbursal of this loan by the month's end (undone or re-dated); delete"
-            " or amend the loan in PA2, or correct the MIS.",
-            lambda f: f["disbursed"] != 0,
+            "Kiva has this loan, but its disbursal was undone in the MIS, or never booked; delete"
+            " or amend it in PA2, or book the disbursal in the MIS.",
+            lambda f: ~f["undone"], Severity.PERSON,
         ),
         _hold(
             "price_unreadable", "amount", "Kiva's principal is not a number",
@@ -97,7 +117,7 @@ REPAYMENT_RULES = Rulebook(
             "other_principal", "amount", "another principal",
             "The principal disbursed in the MIS is not Kiva's; is it the right loan, was it topped"
             " up, or was it posted net of fees?",
-            lambda f: f["price"].isna() | (f["disbursed"] == 0) | (f["disbursed"] == f["price"]),
+            lambda f: f["price"].isna() | f["undone"] | (f["disbursed"] == f["price"]),
         ),
         _hold(
             "repaid_above_principal", "amount", "above the principal",
@@ -111,15 +131,15 @@ REPAYMENT_RULES = Rulebook(
         ),
         _hold(
             "recoveries", "amount", "has recoveries",
-            "Money was recovered on this loan after a write-off, which is not counted as repaid;"
-            " agree with Kiva how it is reported.",
-            lambda f: f["recovered"] == 0,
+            "Money was recovered on this loan after a write-off. Agree with Kiva whether it counts"
+            " as repaid, and say so in the settings: repayments.recoveries: count or ignore.",
+            lambda f: ~f["hold_recoveries"] | (f["recovered"] == 0),
         ),
         _hold(
             "unknown_transactions", "amount", "has unknown transaction types",
-            "The loan has transactions of types that nobody has classified; say in the settings"
-            " whether they repay principal.",
-            lambda f: (f["unknown"] == 0) & ~f["unknown_typed"],
+            "The loan has transactions of types that nobody has classified. Say what they are in"
+            " the settings, under repayments.transaction_types.",
+            lambda f: (f["unknown"] == 0) & (f["unknown_types"] == ""),
         ),
     ],
 )  # fmt: skip
@@ -145,11 +165,15 @@ def repayment_details(facts: pd.DataFrame) -> Details:
             f"MIS {digits_of(name, at)}, Kiva {prices[at]} {currencies[at]}" for at in rows.tolist()
         ]
 
-    return {
-        "group_members_differ": lambda rows: [
+    def borrowers(rows: Rows) -> list[str]:
+        return [
             f"{numbers['asked'][at]} loans known, {numbers['borrowers'][at]} borrowers at Kiva"
             for at in rows.tolist()
-        ],
+        ]
+
+    return {
+        "group_members_differ": borrowers,
+        "other_borrower_count": borrowers,
         "group_member_not_in_mis": lambda rows: [
             f"{numbers['answers'][at]} of {numbers['asked'][at]} answered" for at in rows.tolist()
         ],
@@ -157,5 +181,11 @@ def repayment_details(facts: pd.DataFrame) -> Details:
         "repaid_above_principal": against_price("amount"),
         "repaid_negative": money("amount"),
         "recoveries": money("recovered"),
-        "unknown_transactions": money("unknown"),
+        "unknown_transactions": lambda rows: [
+            f"{amount} ({types})" if types else amount
+            for amount, types in zip(
+                money("unknown")(rows), facts["unknown_types"].iloc[rows], strict=True
+            )
+        ],
+        "disbursal_undone": lambda rows: facts["undone_loans"].iloc[rows].tolist(),
     }

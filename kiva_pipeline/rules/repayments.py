@@ -20,6 +20,7 @@ from kiva_pipeline.rules.judged import Judged, shaped
 from kiva_pipeline.rules.reasons import ReasonLog
 from kiva_pipeline.rules.repayment_facts import (
     Links,
+    group_clients,
     is_group,
     link,
     repayment_facts,
@@ -48,9 +49,11 @@ def build_repayment_report(
     Args:
         balances: ``BALANCE_COLUMNS`` as of the month's last day, of these loans and of the
             members of these groups.
-        expected: ``KIVA_LOAN_COLUMNS`` of loans in ``EXPECTED_STATUSES``.
+        expected: ``KIVA_LOAN_COLUMNS`` of loans in ``EXPECTED_STATUSES``; with ``still_expected``
+            where the list is not today's.
         members: ``group_id, loan_id``: the members' loans of group loans, as frozen when the draft
-            was sent; ``group_id`` is the group's ``internal_loan_id``.
+            was sent; ``group_id`` is the group's ``internal_loan_id``. With ``client_id``, the
+            group's own, where it is known.
         settings: The partner's column format and which transactions count.
         month: The month that is reported.
 
@@ -116,15 +119,13 @@ def _facts(
     members: pd.DataFrame,
     settings: Settings,
 ) -> pd.DataFrame:
-    facts = repayment_facts(
-        loans, links, balances, count_chargebacks=settings.repayments.count_chargebacks
-    )
+    facts = repayment_facts(loans, links, balances, settings.repayments)
     group = is_group(loans, members)
     borrowers = whole_numbers(loans["borrower_count"])
-    # A group's figure is one only if all its members, as many as Kiva's borrowers, answered.
-    facts["answered"] &= ~group | (facts["asked"] == borrowers)
+    # A group's figure is one only if all its members, no fewer than Kiva's borrowers, answered.
+    facts["answered"] &= ~group | ((facts["asked"] >= borrowers) & (borrowers > 0))
     at_kiva = loans["internal_client_id"].to_numpy(dtype=object)
-    ours = np.where(group, "", facts["mis_client"])
+    ours = np.where(group, group_clients(loans, members), facts["mis_client"])
     return loans.assign(
         **facts,
         is_group=group,
@@ -176,6 +177,7 @@ def _columns(
         "effective_on": np.datetime64(month.last_day, "ms"),
         "payload_hash": "",
         "kiva_status": facts["status"],
+        "still_expected": facts.get("still_expected", True),
     }
 
 

@@ -8,7 +8,7 @@ serve them. A row in state ``good`` may go out; every other row says why not in 
 # A good row may have some of severity "warn". `reason_code` is the first that decided the state.
 WANTED_COLUMNS = {
     "business_id": "str",  # draft: loan or group id; repayment: loan id; journal: "loan_id/note_id"
-    "state": "str",  # good | blocked | held | missing
+    "state": "str",  # good | blocked | held | missing | needs_person
     "reason_code": "str",
     "reasons": "str",
     "mis_rows": "int64",  # how many MIS rows this row answers for
@@ -30,7 +30,8 @@ DRAFT_COLUMNS = WANTED_COLUMNS | {
     "photo_sha256": "str",
 }
 REPORT_COLUMNS = WANTED_COLUMNS | {
-    "disbursed": "Int64",  # minor units; the wire's outstanding = disbursed - repaid
+    "disbursed": "Int64",  # minor units, in all; the wire's outstanding = disbursed - repaid
     "kiva_status": "str",
+    "still_expected": "bool",  # today, also where the month's list was kept before
 }
 JOURNAL_COLUMNS = WANTED_COLUMNS | {"payload": "str", "field_hashes": "str", "loan_id": "str"}

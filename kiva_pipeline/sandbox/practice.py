@@ -36,6 +36,11 @@ def sandbox_file(folder: Path) -> Path:
     return folder / "sandbox.sqlite"
 
 
+def pa2_folder(folder: Path) -> Path:
+    """What a person finds in PA2, as files: the sandbox has no pages for it."""
+    return folder / "pa2"
+
+
 def fill_practice_folder(
     folder: Path,
     *,

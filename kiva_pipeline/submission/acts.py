@@ -5,7 +5,8 @@ waits for the sender lock: a sender that is at work reads them before its next b
 Acts on single rows are in ``resolve``, ``retry`` and ``approve``.
 """
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kiva_pipeline.errors import NotAllowedNowError, SettingsError
-from kiva_pipeline.periods import Month, ReportingCalendar
-from kiva_pipeline.settings import BY_VARIABLE
+from kiva_pipeline.errors import NotAllowedNowError, SenderBusyError, SettingsError
+from kiva_pipeline.periods import Month
+from kiva_pipeline.settings import BY_VARIABLE, Settings
 from kiva_pipeline.submission.ledger import Ledger, Rows, now_text
 from kiva_pipeline.submission.ledger_writes import Actor
+from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import event, ledger, report_month, submission
+from kiva_pipeline.submission.witness import keep_witness_if_possible
 
 _LONGEST_NAME, _LONGEST_REASON = 100, 500
 
@@ -76,12 +79,35 @@ def person(by: str | None, why: str | None, *, run_id: str = "") -> Person:
     return Person(name, reason, run_id)
 
 
+@contextlib.contextmanager
+def among_senders(book: Ledger, settings: Settings, act: str, who: Person) -> Iterator[None]:
+    """Hold the sender lock for an act on rows, so that it never races a sender.
+
+    Raises:
+        SenderBusyError: A sender is at work, and stayed so for ``state.wait_for_lock_seconds``.
+    """
+    with sender_lock(
+        book,
+        run_id=who.run_id or f"{act} by {who.name}",
+        wait_seconds=settings.state.wait_for_lock_seconds,
+    ):
+        yield
+        keep_witness_if_possible(book, settings.state.folder)
+
+
+def _witnessed(book: Ledger, settings: Settings) -> None:
+    # A backup that was restored must not forget the act. A sender that is at work sees to it at
+    # its end; nobody waits for that here.
+    with contextlib.suppress(SenderBusyError), sender_lock(book, run_id="act", wait_seconds=0):
+        keep_witness_if_possible(book, settings.state.folder)
+
+
 def _one_line(text: str | None) -> str:
     shown = "".join(c if c.isprintable() else " " for c in text or "")
     return " ".join(shown.split())
 
 
-def pause(book: Ledger, who: Person) -> None:
+def pause(book: Ledger, settings: Settings, who: Person) -> None:
     """Stop all sending: a run that is at work stops before its next batch.
 
     Raises:
@@ -96,9 +122,10 @@ def pause(book: Ledger, who: Person) -> None:
             )
         connection.execute(ledger.update().values(paused_by=who.name, paused_why=who.why))
         note_act(connection, PAUSED, who)
+    _witnessed(book, settings)
 
 
-def resume(book: Ledger, who: Person) -> tuple[str, str]:
+def resume(book: Ledger, settings: Settings, who: Person) -> tuple[str, str]:
     """Let sending go on.
 
     Returns:
@@ -113,6 +140,7 @@ def resume(book: Ledger, who: Person) -> tuple[str, str]:
             raise NotAllowedNowError("Sending is not paused.", "There is nothing to resume.")
         connection.execute(ledger.update().values(paused_by=None, paused_why=None))
         note_act(connection, RESUMED, who)
+    _witnessed(book, settings)
     return card.paused_by, card.paused_why
 
 
@@ -137,14 +165,8 @@ class Unreported:
     amount: int | None
 
 
-def close_month(book: Ledger, month: Month, who: Person, *, today: date) -> list[Unreported]:
+def close_month(book: Ledger, settings: Settings, month: Month, who: Person) -> list[Unreported]:
     """The month's report was finalized in PA2: nothing more of it is ever posted.
-
-    Args:
-        book: The ledger.
-        month: Which report.
-        who: The person.
-        today: The partner's day.
 
     Returns:
         The loans of the report that Kiva has no figure for from here (it invoices them as if they
@@ -153,7 +175,7 @@ def close_month(book: Ledger, month: Month, who: Person, *, today: date) -> list
     Raises:
         NotAllowedNowError: The month is not over, or its report is closed already.
     """
-    _over(month, today)
+    _over(month, settings.clock.today())
     with book.writing() as connection:
         known = _known_month(connection, month)
         if known and known.closed_at:
@@ -164,10 +186,12 @@ def close_month(book: Ledger, month: Month, who: Person, *, today: date) -> list
             )
         _write_month(connection, month, closed_at=now_text())
         note_act(connection, f"{CLOSED} {month}", who)
-        return unreported(connection, month)
+        left = unreported(connection, month)
+    _witnessed(book, settings)
+    return left
 
 
-def reopen_month(book: Ledger, month: Month, who: Person) -> None:
+def reopen_month(book: Ledger, settings: Settings, month: Month, who: Person) -> None:
     """Take back a ``close`` that was a mistake: the report is not final in PA2 after all.
 
     Raises:
@@ -182,32 +206,25 @@ def reopen_month(book: Ledger, month: Month, who: Person) -> None:
             )
         _write_month(connection, month, closed_at=None)
         note_act(connection, f"{REOPENED} {month}", who)
+    _witnessed(book, settings)
 
 
-def extend_month(
-    book: Ledger,
-    month: Month,
-    until: date,
-    who: Person,
-    *,
-    today: date,
-    calendar: ReportingCalendar,
-) -> None:
+def extend_month(book: Ledger, settings: Settings, month: Month, until: date, who: Person) -> None:
     """Kiva gave more time: the month's report may be posted until the end of a later day.
 
     Args:
         book: The ledger.
+        settings: The partner's; the day is one of their time zone.
         month: Which report.
-        until: The last day, in the partner's time zone.
+        until: The last day.
         who: The person.
-        today: The partner's day.
-        calendar: The days that hold otherwise.
 
     Raises:
         NotAllowedNowError: The month is not over or is closed, the day is in the past or no later
             than the calendar's own, or the next month's report is open by then: Kiva's API knows
             no months, what is posted lands in the one that is open in PA2.
     """
+    today, calendar = settings.clock.today(), settings.calendar.reporting
     _over(month, today)
     own, next_opens = calendar.closes_on(month), calendar.opens_on(month.plus(1))
     if until < today:
@@ -235,6 +252,7 @@ def extend_month(
             )
         _write_month(connection, month, extended_until=until.isoformat())
         note_act(connection, f"{EXTENDED} {month}", who, f" (until {until})")
+    _witnessed(book, settings)
 
 
 def unreported(connection: Connection, month: Month) -> list[Unreported]:

@@ -38,7 +38,7 @@ from kiva_pipeline.submission.states import (
     State,
 )
 from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, ledger, submission
-from kiva_pipeline.submission.witness import keep_witness
+from kiva_pipeline.submission.witness import trust
 
 _DRAFT, _FIGURE = PostKind.LOAN_DRAFT.value, PostKind.REPAYMENT.value
 _NEVER_SENT = frozenset(state.value for state in NEVER_SENT)
@@ -109,7 +109,7 @@ def adopt(book: Ledger, adoption: Adoption, actor: Actor, settings: Settings) ->
             recover_orphans(connection, actor)
             news = _News.of(connection, adoption)
             _write(connection, adoption, news, actor)
-        keep_witness(book, settings.state.folder)
+        trust(book, settings.state.folder)
     return news.report
 
 

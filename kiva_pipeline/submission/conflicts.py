@@ -9,6 +9,8 @@ import pandas as pd
 
 def normalised_id(text: str) -> str:
     """An id as it is compared: NFKC, no blanks at the ends, case folded."""
+    if text.isascii():  # the same, in a tenth of the time
+        return text.strip().lower()
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 

@@ -14,14 +14,15 @@ _COLUMNS = ["business_id", "decision", "payload_hash"]
 
 
 class PlanDigest:
-    """The digest of one stream's plan, added up chunk by chunk.
+    """The digest of one stream's plan of a month, added up chunk by chunk.
 
     Args:
         kind: The kind of effect.
+        month: The partition; two empty months are two plans.
     """
 
-    def __init__(self, kind: str) -> None:
-        self._sha = hashlib.sha256(orjson.dumps(kind))
+    def __init__(self, kind: str, month: str) -> None:
+        self._sha = hashlib.sha256(orjson.dumps([kind, month]))
 
     def add(self, plan: pd.DataFrame) -> None:
         """Add a chunk of ``PLAN_COLUMNS``; chunks come in the order of ``business_id``."""

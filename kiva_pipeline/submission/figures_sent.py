@@ -54,6 +54,13 @@ def last_sent(
     return [found[key] for key in sorted(found)]
 
 
+def ids_sent(connection: Connection, kind: str) -> set[str]:
+    """The ids of which Kiva has a figure, or may have one."""
+    s = submission.c
+    query = sa.select(s.business_id).where(s.kind == kind, sa.text(AT_KIVA_CLAUSE)).distinct()
+    return set(connection.execute(query).scalars())
+
+
 def _newest_period(connection: Connection, kind: str, before: str | None) -> str | None:
     s = submission.c
     query = sa.select(s.period).where(s.kind == kind).order_by(s.period.desc()).limit(1)

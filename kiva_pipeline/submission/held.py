@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.periods import Month
+from kiva_pipeline.submission.approvals import approved_figures
 from kiva_pipeline.submission.figures_sent import last_sent
 from kiva_pipeline.submission.states import LIFTED_BY_APPROVAL, State
-from kiva_pipeline.submission.tables import approval, submission
+from kiva_pipeline.submission.tables import submission
 
 # One row for each loan that waits, sorted by `loan_id` (code points).
 HELD_COLUMNS = {
@@ -67,7 +68,8 @@ def held_table(connection: Connection, month: Month) -> pd.DataFrame:
              "payload_hash"]  # fmt: skip
     table = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
     table = table.merge(_last(connection, table["loan_id"]), on="loan_id", how="left")
-    approved = _approved(connection, month)
+    given = approved_figures(connection, _REPORT, str(month))
+    approved = {(row.business_id, row.payload_hash) for row in given}
     pairs = zip(table["loan_id"], table["payload_hash"], strict=True)
     table = table.assign(
         month=str(month),
@@ -109,11 +111,3 @@ def _last(connection: Connection, ids: "pd.Series[str]") -> pd.DataFrame:
         rows = last_sent(connection, _REPORT, ids.tolist(), above="", up_to=ids.iloc[-1])
     newest = pd.DataFrame.from_records(rows, columns=columns)
     return newest.astype({"loan_id": "str"})
-
-
-def _approved(connection: Connection, month: Month) -> set[tuple[str, str]]:
-    a = approval.c
-    found = connection.execute(
-        sa.select(a.business_id, a.payload_hash).where(a.kind == _REPORT, a.period == str(month))
-    )
-    return {(row.business_id, row.payload_hash) for row in found}

@@ -41,7 +41,9 @@ def known_frame(rows: Rows) -> pd.DataFrame:
         ``refused_*``, ``last_*``; empty where there is no such version.
     """
     versions = pd.DataFrame.from_records([tuple(row) for row in rows], columns=_FIELDS)
-    versions = versions.astype({"id": "Int64", "amount": "Int64", "currency_digits": "Int64"})
+    versions = versions.astype({"id": "Int64", "currency_digits": "Int64"})
+    # Beside an empty amount pandas would take the others for floats, exact to 2⁵³ only.
+    versions["amount"] = pd.array([row.amount for row in rows], dtype="Int64")
     state = versions["state"]
     accepted = versions[state == State.ACCEPTED.value]
     newest = versions.drop_duplicates("business_id", keep="last")

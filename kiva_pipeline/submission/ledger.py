@@ -253,7 +253,7 @@ def known_outcomes(connection: Connection, kind: str, period: str, first: str, l
         sa.select(
             s.business_id, s.state, s.reason_code, s.reasons, sa.func.coalesce(s.attempt_id, "")
         )
-        .where(s.kind == kind, s.period == period, s.business_id.between(first, last))
+        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
         .order_by(s.business_id, s.version)
     ).all()
 

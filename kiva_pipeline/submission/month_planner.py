@@ -1,10 +1,13 @@
 """Plans a month of one stream: the pure planner, fed from the stored rows and the ledger.
 
 What must not break: the ranges of ids that are planned one after the other cover every id, so that
-what the ledger knows and the month no longer has is met in its place.
+what the ledger knows and the month no longer has is met in its place; and a month's report is
+judged as a whole, by one clock, before a single figure of it may go.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,13 +18,17 @@ from kiva_pipeline.frames import FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
+from kiva_pipeline.submission.approvals import approved_figures
+from kiva_pipeline.submission.baselines import baselines_frame
 from kiva_pipeline.submission.conflicts import members_of, normalised_ids
-from kiva_pipeline.submission.figures_sent import last_sent
 from kiva_pipeline.submission.known import known_frame
 from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, now_text
+from kiva_pipeline.submission.limits import RunLimits
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.plan import PLAN_COLUMNS, ReportTerms, plan_creates, plan_reports
-from kiva_pipeline.submission.reporting_period import report_phase
+from kiva_pipeline.submission.report_guards import mass_change
+from kiva_pipeline.submission.reporting_period import month_marks, report_phase
+from kiva_pipeline.submission.summaries import drafts_made_since
 
 # A daily schedule must find yesterday's refusal a day old, also when it ran a little later then.
 _A_DAY = timedelta(hours=20)
@@ -54,13 +61,33 @@ class MonthPlanner:
         """
         if self._submission.kind is PostKind.LOAN_DRAFT:
             self._kiva_ids = normalised_ids(kiva_loans["internal_loan_id"])
-        with (
-            FrameSpool(self._folder, empty_frame(PLAN_COLUMNS), lasting=False) as spool,
-            self._ledger.reading() as connection,
-        ):
+        with self._ledger.reading() as connection:
+            if self._submission.kind is not PostKind.REPAYMENT:
+                return self._spooled(connection, None)[0]
+            terms = self._terms(connection)
+            plan, suspicions = self._spooled(connection, terms)
+            mass = self._settings.repayments.mass_change
+            why = mass_change(
+                suspicions, len(self._submission.rows), share=mass.share, at_least=mass.at_least
+            )
+            if not why:
+                return plan
+            # Seldom: so the month is planned once more instead of being kept twice.
+            Path(str(plan.path)).unlink(missing_ok=True)
+            return self._spooled(connection, replace(terms, month_held=why))[0]
+
+    def _spooled(
+        self, connection: Connection, terms: ReportTerms | None
+    ) -> tuple[StoredFrame, Counter[str]]:
+        """The plan of the whole month, and how many of its rows count against it, by suspicion."""
+        suspicions: Counter[str] = Counter()
+        limits = self._limits(connection)
+        with FrameSpool(self._folder, empty_frame(PLAN_COLUMNS), lasting=False) as spool:
             for wanted, above, up_to in self._ranges():
-                spool.append(self._chunk(connection, wanted, above, up_to))
-        return spool.finished
+                chunk = self._chunk(connection, wanted, terms, above, up_to)
+                suspicions.update(chunk["suspicion"].value_counts().to_dict())
+                spool.append(limits.within(chunk))
+        return spool.finished, suspicions
 
     def _ranges(self) -> Iterator[tuple[pd.DataFrame, str, str | None]]:
         """Chunks of the wanted rows with the range of ids that each answers for.
@@ -84,21 +111,29 @@ class MonthPlanner:
         yield (self._submission.rows.read() if held is None else held), above, None
 
     def _chunk(
-        self, connection: Connection, wanted: pd.DataFrame, above: str, up_to: str | None
+        self,
+        connection: Connection,
+        wanted: pd.DataFrame,
+        terms: ReportTerms | None,
+        above: str,
+        up_to: str | None,
     ) -> pd.DataFrame:
         submission, kind = self._submission, self._submission.kind
         known = known_frame(
             known_rows(connection, kind.value, submission.period, above=above, up_to=up_to)
         )
-        if kind is PostKind.REPAYMENT:
-            figures = last_sent(
-                connection, kind.value, wanted["business_id"].tolist(), above=above, up_to=up_to
+        if terms is not None:
+            baselines = baselines_frame(connection, wanted["business_id"], above, up_to)
+            approvals = pd.DataFrame.from_records(
+                [
+                    (row.business_id, row.payload_hash)
+                    for row in approved_figures(
+                        connection, kind.value, submission.period, above=above, up_to=up_to
+                    )
+                ],
+                columns=["business_id", "payload_hash"],
             )
-            newest = pd.DataFrame.from_records(
-                figures, columns=["business_id", "period", "amount", "digits"]
-            ).astype({"business_id": "str", "period": "str", "amount": "Int64"})
-            newest = newest.drop(columns="digits")
-            return plan_reports(wanted, known, newest, self._terms())
+            return plan_reports(wanted, known, baselines, terms, approvals)
         of_month = str(submission.month)
         mine = (
             known["business_id"].isin(wanted["business_id"])
@@ -114,14 +149,23 @@ class MonthPlanner:
             claims=claims_frame(connection) if drafts else None,
         )
 
-    def _terms(self) -> ReportTerms:
+    def _limits(self, connection: Connection) -> RunLimits:
+        settings, kind = self._settings, self._submission.kind
+        today = 0
+        if kind is PostKind.LOAN_DRAFT and settings.limits.drafts_per_day is not None:
+            today = drafts_made_since(connection, now_text(settings.clock.day_began()))
+        return RunLimits.of(settings.limits, kind, today)
+
+    def _terms(self, connection: Connection) -> ReportTerms:
         settings, month = self._settings, self._submission.month
+        repayments = settings.repayments
         return ReportTerms(
             month=month,
-            phase=report_phase(settings, month),
+            phase=report_phase(settings, month, month_marks(connection)),
             refused_since=now_text(settings.clock.now() - _A_DAY),
-            replaces=settings.repayments.repayments_replace,
-            hold_jump_above=settings.repayments.hold_jump_above,
+            replaces=repayments.repayments_replace,
+            hold_jump_above=repayments.hold_jump_above,
+            leap_above=repayments.mass_change.jump_above,
         )
 
 

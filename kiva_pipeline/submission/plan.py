@@ -6,18 +6,19 @@ and what is uncertain stays so until there is evidence.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
 from kiva_pipeline.submission.plan_reasons import with_reasons
+from kiva_pipeline.submission.report_guards import guard_facts, suspicions
 from kiva_pipeline.submission.states import (
     ADOPTED,
     NEVER_SENT,
     NOT_THERE,
+    NOT_THERE_LISTED,
     RESENT,
     RETRY_ASKED,
     State,
@@ -48,15 +49,10 @@ PLAN_COLUMNS = {
     "open_id": "Int64",
     "open_state": "str",
     "version": "int64",
+    "suspicion": "str",  # why the row counts against its month (``report_guards``); "" if not
 }
 
-
-class Phase(StrEnum):
-    """Whether a month's report may be posted today."""
-
-    NOT_YET = "not_yet"
-    OPEN = "open"
-    CLOSED = "closed"
+NO_APPROVALS = pd.DataFrame({"business_id": [], "payload_hash": []}, dtype="str")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +66,8 @@ class ReportTerms:
             today's: a refused figure goes again at most once a day.
         replaces: The partner has confirmed that a later upload replaces an earlier one.
         hold_jump_above: The share of the principal that a figure may rise by in one month.
+        leap_above: The same for a figure that counts against the month as a whole.
+        month_held: Why nothing of the month may go but what a person approved; "" if it may.
     """
 
     month: Month
@@ -77,6 +75,8 @@ class ReportTerms:
     refused_since: str
     replaces: bool
     hold_jump_above: float
+    leap_above: float = 1.0
+    month_held: str = ""
 
 
 def plan_creates(
@@ -111,7 +111,9 @@ def plan_creates(
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
     asked_for = m["refused_reason"] == RETRY_ASKED
+    denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
+    still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -132,12 +134,13 @@ def plan_creates(
         (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
+        (listed & denied, State.ALREADY_AT_KIVA, NOT_THERE_LISTED, None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
         (refused, State.PLANNED, "retried", None),
-        (m["last_version"].isna(), State.PLANNED, "new", None),
+        (m["last_version"].isna() | still_new, State.PLANNED, "new", None),
         (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
         (m["open_state"] == State.DEFERRED.value, State.PLANNED, "waited", None),
     ]
@@ -145,7 +148,11 @@ def plan_creates(
 
 
 def plan_reports(
-    wanted: pd.DataFrame, known: pd.DataFrame, last_sent: pd.DataFrame, terms: ReportTerms
+    wanted: pd.DataFrame,
+    known: pd.DataFrame,
+    last_sent: pd.DataFrame,
+    terms: ReportTerms,
+    approvals: pd.DataFrame = NO_APPROVALS,
 ) -> pd.DataFrame:
     """Decide one chunk of a month's repayment report.
 
@@ -153,28 +160,38 @@ def plan_reports(
         wanted: ``REPORT_COLUMNS``: a row for each loan that Kiva expects, unique by
             ``business_id``; amounts are cumulative principal repaid.
         known: ``known_frame`` of this month's ledger rows in the chunk's range of ids.
-        last_sent: ``business_id, period, amount`` of the newest accepted figure of each loan.
+        last_sent: ``business_id, period, amount, digits`` of the newest figure of each loan that
+            Kiva has, or may have; of a loan that this ledger posted and never reported, 0 in the
+            period "". A loan without a row has no baseline.
         terms: The month, its phase and the guards.
+        approvals: ``business_id, payload_hash`` of the month's figures that a person approved.
 
     Returns:
         ``PLAN_COLUMNS``: one row for each id in ``wanted`` or ``known``.
     """
     m = _side_by_side(wanted, known)
-    m = m.merge(
-        last_sent.rename(columns={"period": "newest_period", "amount": "newest_amount"}),
-        on="business_id",
-        how="left",
-        validate="one_to_one",
-    )
+    newest = {"period": "newest_period", "amount": "newest_amount", "digits": "newest_digits"}
+    m = m.merge(last_sent.rename(columns=newest), on="business_id", how="left",
+                validate="one_to_one")  # fmt: skip
     expected, good = m["state"].notna(), m["state"] == "good"
+    figure = m["state"].isin(["good", "held"])
+    facts = guard_facts(m, jump_above=terms.hold_jump_above, leap_above=terms.leap_above)
+    approved = _approved(m, approvals)
     sent = m["sent_hash"].notna()
     same = sent & (m["payload_hash"] == m["sent_hash"]) & (m["payload_hash"] != "")
+    # Of an adopted figure only the amount is known.
+    same |= (
+        (m["sent_hash"] == "")
+        & figure
+        & (m["amount"] == m["sent_amount"])
+        & (m["currency_digits"] == m["newest_digits"])
+    )
     uncertain = (m["open_state"] == State.UNCERTAIN.value) | (
         (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == RESENT)
     )
     again = uncertain & good & (m["open_hash"] == m["payload_hash"]) & terms.replaces
     is_open, closed = terms.phase is Phase.OPEN, terms.phase is Phase.CLOSED
-    figure = m["state"].isin(["good", "held"])
+    gone = ~m["still_expected"].fillna(value=True).astype(bool)
     refused_today = (
         (m["refused_hash"] == m["payload_hash"])
         & (m["refused_at"].astype("str") >= terms.refused_since)
@@ -182,30 +199,52 @@ def plan_reports(
         & good
     )
     newer = (m["newest_period"] > str(terms.month)).fillna(value=False)
-    lower = (m["amount"] < m["newest_amount"]).fillna(value=False)
-    rise = (m["amount"] - m["newest_amount"]).astype("Float64")
-    jump = (rise > m["disbursed"].astype("Float64") * terms.hold_jump_above).fillna(value=False)
-    not_yet = pd.Series(terms.phase is Phase.NOT_YET, m.index)
+    held_month = bool(terms.month_held)
+    everywhere = pd.Series(data=True, index=m.index)
     # A month that is final is recomputed and compared; a row enters the ledger only where
     # something was sent, so that a backfill of old months leaves no trace of what can't be done.
     cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
-        (again & is_open, State.PLANNED, RESENT, UPDATE),
+        (again & is_open & ~newer & (not held_month), State.PLANNED, RESENT, UPDATE),
         (uncertain, State.UNCERTAIN, "still_uncertain", _CHANGE),
         (~expected, State.NOT_EXPECTED, "no_longer_expected", _CHANGE),
+        (gone & is_open, State.NOT_EXPECTED, "left_meanwhile", _CHANGE),
         (same, State.UNCHANGED, "same", None),
         (~figure, None, None, None if is_open else _CHANGE),
-        (not_yet, State.DEFERRED, "month_not_open_yet", _CHANGE),
+        (everywhere & (not (is_open or closed)), State.DEFERRED, "month_not_open_yet", _CHANGE),
+        (sent & gone & closed, State.NEEDS_PERSON, "month_closed_not_expected", None),
         (sent & closed, State.CARRIED_FORWARD, "month_closed", None),
-        (pd.Series(closed, m.index), State.CARRIED_FORWARD, "month_closed", _CHANGE),
+        (gone & closed, State.NEEDS_PERSON, "month_closed_not_expected", _CHANGE),
+        (everywhere & closed, State.CARRIED_FORWARD, "month_closed", _CHANGE),
         (newer, State.CARRIED_FORWARD, "newer_sent", _CHANGE),
         (~good, None, None, None),
         (refused_today, State.REJECTED, "refused_today", NOTHING),
-        (lower, State.HELD, "lower_than_sent", None),
-        (jump, State.HELD, "jump", None),
+        (approved, State.PLANNED, "approved", None),
+        (everywhere & facts.first, State.HELD, "first_report_without_baseline", None),
+        (everywhere & facts.lower, State.HELD, "lower_than_sent", None),
+        (everywhere & facts.jump, State.HELD, "jump", None),
+        (everywhere & held_month, State.HELD, "month_held", None),
         (sent, State.PLANNED, "changed", None),
     ]
-    return _decided(m, cases, otherwise="new")
+    plan = _decided(m, cases, otherwise="new", why_held=terms.month_held)
+    if is_open:
+        waits = plan["decision"].isin([State.HELD.value, State.NEEDS_PERSON.value])
+        goes = (plan["decision"] == State.PLANNED.value) & (plan["reason_code"] != RESENT)
+        plan["suspicion"] = suspicions(
+            facts,
+            missing=(plan["decision"] == State.MISSING.value).to_numpy(dtype=bool),
+            figure=(waits | goes).to_numpy(dtype=bool),
+            approved=approved.to_numpy(dtype=bool),
+        )
+    return plan
+
+
+def _approved(m: pd.DataFrame, approvals: pd.DataFrame) -> "pd.Series[bool]":
+    if approvals.empty:
+        return pd.Series(data=False, index=m.index)
+    asked = pd.MultiIndex.from_frame(m[["business_id", "payload_hash"]].fillna("-"))
+    given = pd.MultiIndex.from_frame(approvals[["business_id", "payload_hash"]])
+    return pd.Series(asked.isin(given), index=m.index)
 
 
 def _side_by_side(wanted: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -213,6 +252,8 @@ def _side_by_side(wanted: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     for column in ("disbursed", "field_hashes", "client_ids"):
         if column not in m:
             m[column] = None
+    if "still_expected" not in m:
+        m["still_expected"] = True
     return m
 
 
@@ -220,6 +261,7 @@ def _decided(
     m: pd.DataFrame,
     cases: list[tuple["pd.Series[bool]", State | None, str | None, str | None]],
     otherwise: str,
+    why_held: str = "",
 ) -> pd.DataFrame:
     """The first case that holds decides; None stands for what the rules said of the row."""
     hits = [case.fillna(value=False).to_numpy(dtype=bool) for case, *_ in cases]
@@ -239,7 +281,8 @@ def _decided(
     ):
         plan[column] = m[column].where(m["state"].notna(), m[last])
     plan["effective_on"] = m["effective_on"].dt.strftime("%Y-%m-%d").fillna("")
-    plan = with_reasons(plan)
+    plan = with_reasons(plan, {"month_held": why_held})
+    plan["suspicion"] = ""
     plan["write"] = _write(plan)
     adds = (plan["write"] == INSERT).astype("int64")
     plan["version"] = m["last_version"].fillna(0).astype("int64") + adds

@@ -34,6 +34,13 @@ _BY_STATE = {
     "28": _REFUSED,
     "3D": _NO_DATABASE,
     "08": _LOST,
+    "08P01": (
+        "was lost: something between us and the server, such as a pooler, would not go on",
+        (
+            "Name the server itself in state.ledger_url, or a pool in session mode (pgbouncer:"
+            " pool_mode = session) with at least four connections."
+        ),
+    ),
     "57P01": _LOST,
     "57P02": _LOST,
     "57P03": _STARTING,

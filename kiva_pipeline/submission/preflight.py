@@ -7,15 +7,17 @@ from collections.abc import Callable
 from datetime import date
 
 import pandas as pd
+import sqlalchemy as sa
 
 from kiva_pipeline.errors import NotAllowedNowError
 from kiva_pipeline.partner_api.exchange import PostKind
+from kiva_pipeline.periods import Phase
 from kiva_pipeline.settings import Environment, Settings
 from kiva_pipeline.submission.crosscheck import strangers
 from kiva_pipeline.submission.ledger import Ledger, drafts_at_kiva
 from kiva_pipeline.submission.month_submission import Submission
-from kiva_pipeline.submission.plan import Phase
-from kiva_pipeline.submission.reporting_period import report_phase
+from kiva_pipeline.submission.reporting_period import month_marks, report_phase
+from kiva_pipeline.submission.tables import ledger as ledger_table
 from kiva_pipeline.submission.witness import refuse_untrusted
 
 _TOLD_IDS = 5
@@ -93,12 +95,14 @@ def gate(submission: Submission, ledger: Ledger, settings: Settings) -> Callable
     """Asked before each batch: a pause or the end of the month stops a run that is under way."""
 
     def why_not() -> str:
-        card = ledger.card()
+        with ledger.reading() as connection:
+            card = connection.execute(sa.select(ledger_table)).one()
+            marks = month_marks(connection) if submission.kind is PostKind.REPAYMENT else ()
         if card.paused_by:
             return f"paused by {card.paused_by}: {card.paused_why}"
         if (
             submission.kind is PostKind.REPAYMENT
-            and report_phase(settings, submission.month) is not Phase.OPEN
+            and report_phase(settings, submission.month, marks) is not Phase.OPEN
         ):
             return "the month's report is not open any more"
         return ""

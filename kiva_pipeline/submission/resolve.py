@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError, SettingsError
+from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
-from kiva_pipeline.submission.acts import Person
+from kiva_pipeline.submission.acts import Person, among_senders
 from kiva_pipeline.submission.attempts import recover_orphans
 from kiva_pipeline.submission.ledger import Ledger, Rows, now_text
-from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import NEVER_SENT, NOT_THERE, RESENT, SENTENCES, State
 from kiva_pipeline.submission.tables import attempt, submission
@@ -108,6 +108,7 @@ def asked_about(
 
 def resolve(
     book: Ledger,
+    settings: Settings,
     target: str,
     answer: Answer,
     who: Person,
@@ -117,12 +118,12 @@ def resolve(
     reference: str = "",
     confirmed: bool = False,
     listed_at_kiva: ListedAtKiva | None,
-    wait_seconds: float,
 ) -> Rows:
     """Record what a person found in PA2 about rows whose answer was lost.
 
     Args:
         book: The ledger.
+        settings: The partner's.
         target: As ``asked_about``.
         answer: What the person found.
         who: The person.
@@ -132,7 +133,6 @@ def resolve(
         confirmed: The person was shown ``DANGER``; needed to say that a draft is not there.
         listed_at_kiva: Asks Kiva, for drafts that are said not to be there; None where Kiva can't
             be reached and the person goes on without.
-        wait_seconds: How long to wait for a sender that is at work.
 
     Returns:
         The rows as they were, with their attempts.
@@ -143,7 +143,7 @@ def resolve(
         SettingsError: ``reference`` does not fit.
         SenderBusyError: A sender is at work and may be waiting for this very answer.
     """
-    with sender_lock(book, run_id=f"resolve by {who.name}", wait_seconds=wait_seconds):
+    with among_senders(book, settings, "resolve", who):
         with book.writing() as connection:
             recover_orphans(connection, who.actor)
         with book.reading() as connection:

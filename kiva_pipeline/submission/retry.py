@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError
+from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
-from kiva_pipeline.submission.acts import Person
+from kiva_pipeline.submission.acts import Person, among_senders
 from kiva_pipeline.submission.ledger import Ledger, Rows, now_text
 from kiva_pipeline.submission.ledger_writes import pieces
-from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.states import RETRY_ASKED, SENTENCES, State
 from kiva_pipeline.submission.tables import submission
 
@@ -33,22 +33,22 @@ _WHAT_ELSE = {
 
 def retry(
     book: Ledger,
+    settings: Settings,
     who: Person,
     *,
     ids: Sequence[str] = (),
     kind: str | None = None,
     month: str | None = None,
-    wait_seconds: float,
 ) -> Rows:
     """Mark refused rows, so that the next run of their month plans each of them once more.
 
     Args:
         book: The ledger.
+        settings: The partner's.
         who: The person.
         ids: Loans, groups or ``LOAN/NOTE``; without any, everything that is refused of ``month``.
         kind: Only this kind of effect.
         month: Only this month.
-        wait_seconds: How long to wait for a sender that is at work.
 
     Returns:
         The refused rows.
@@ -62,7 +62,7 @@ def retry(
     if not ids and not month:
         raise PipelineError("Which rows are to go again?", "Name their ids, or a month by --month.")
     with (
-        sender_lock(book, run_id=f"retry by {who.name}", wait_seconds=wait_seconds),
+        among_senders(book, settings, "retry", who),
         book.writing() as connection,
     ):
         rows = _refused(connection, ids, kind, month)

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from kiva_pipeline.errors import PipelineError
+from kiva_pipeline.errors import NotAllowedNowError, PipelineError
 from kiva_pipeline.partner_api.errors import CredentialsRejectedError
 from kiva_pipeline.partner_api.exchange import Exchange, PostKind, Unanswered
 from kiva_pipeline.submission import attempts
@@ -167,7 +167,7 @@ class Sender:
                 break
             if why_not := self.may_send():
                 queue.put_back(*groups)
-                self._stop(why_not)
+                self._stop(why_not, NotAllowedNowError(why_not))
                 break
             for group in groups:
                 try:

@@ -44,8 +44,10 @@ RESENT = "resend_same"
 ADOPTED = "adopted"
 ADOPTED_WAITING = "adopted_waiting"
 SEEN_AT_KIVA = "seen_at_kiva"
+
 # Reasons of a version that ended by the word of a person, and make the planner plan a new one.
 NOT_THERE = "resolved_not_there"
+NOT_THERE_LISTED = "not_there_but_listed"
 RETRY_ASKED = "retry_asked"
 
 # Guards on a figure that a named person may lift by approving exactly this figure. What the rules
@@ -83,6 +85,8 @@ SENTENCES = {
     " the MIS says then.",
     "not_there_before": "The last answer was lost and a person did not find it in PA2: today's"
     " record goes as a new one.",
+    NOT_THERE_LISTED: "A person did not find it in PA2, but Kiva lists the loan: it had arrived."
+    " Nothing is sent. Say so with `kiva-pipeline resolve`, answer --arrived.",
     RETRY_ASKED: "Kiva refused it, and a person asked for it to go once more: the next run sends"
     " it.",
     "retried": "Kiva refused exactly this before; it goes once more because a person asked for it.",
@@ -94,9 +98,12 @@ SENTENCES = {
     " report, because figures are cumulative.",
     "month_closed_not_expected": "The report of this month is final, and Kiva does not expect this"
     " loan any more. Ask your Kiva contact if the difference matters.",
-    "month_not_open_yet": "The month's report can't be posted yet.",
+    "month_not_open_yet": "The month's report can't be posted yet: its days have not come, or an"
+    " earlier month was extended and is still open.",
     "newer_sent": "A later month's figure was already sent for this loan.",
     "no_longer_expected": "Kiva does not expect a report for this loan any more.",
+    "left_meanwhile": "Kiva expected a report for this loan when the month's list was kept, but"
+    " does not today.",
     "lower_than_sent": "The figure is lower than the one sent before. Correct the MIS, or let a"
     " named person approve it.",
     "jump": "The figure rose by more than the settings allow in one month. Correct the MIS, or let"
@@ -116,6 +123,13 @@ SENTENCES = {
     "foreign_problem": "Kiva's answer names a loan that was not in the report: the whole answer is"
     " in doubt.",
     "run_ended": "The run ended before its turn; the next run sends it.",
+    "limit_rows_per_run": "The run's limit of rows (limits.rows_per_run in the settings) was"
+    " reached before its turn; the next run goes on.",
+    "limit_money_per_run": "It would take the run above its limit of money (limits.money_per_run"
+    " in the settings). The next run goes on; what is above the limit by itself waits until the"
+    " limit is raised.",
+    "limit_drafts_per_day": "The day's limit of drafts (limits.drafts_per_day in the settings) is"
+    " used up; a run on another day goes on.",
     "limit_reached": "The run's limit was reached before its turn; the next run sends it.",
     "photo_changed": "The photo is gone or was changed while the run was under way; the next run"
     " takes the new one.",

@@ -5,6 +5,7 @@ only, and a sender whose file is moved, replaced or deleted under it sends nothi
 """
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +21,9 @@ from kiva_pipeline.submission.tables import metadata
 
 _BEGIN = "sqlite_begin"
 _AT_ONCE = {_BEGIN: "BEGIN IMMEDIATE"}  # one writer from its first statement on
-_HEADER = 100
+_MAGIC, _HEADER = b"SQLite format 3\0", 100
 _BUSY_SECONDS = 30
+_WAL_TRIES, _WAL_WAIT_SECONDS = 100, 0.05
 
 
 class SqliteStore:
@@ -38,8 +40,8 @@ class SqliteStore:
         event.listen(self.engine, "handle_error", self._remember)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.file.is_file()
+        """Whether the file is there and not empty: then it was about to be born, or is lost."""
+        return self.file.exists() and self.file.stat().st_size > 0
 
     def refuse_unsafe(self) -> None:
         """Refuse a network drive and a file that was cut off; make the file private to its owner.
@@ -158,7 +160,8 @@ def is_cut_off(file: Path) -> bool:
     page = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     told = pages * (65536 if page == 1 else page)
-    if not size or (len(header) == _HEADER and told <= size):
+    ours = header.startswith(_MAGIC[: len(header)])  # what another file is, SQLite says itself
+    if not size or not ours or (len(header) == _HEADER and told <= size):
         return False
     # The missing pages may still be in the write-ahead log: looked at last, since it goes last.
     log = file.with_name(file.name + "-wal")
@@ -183,13 +186,27 @@ def _shared(folder: Path) -> str:
 
 def _durable(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not open transactions by itself
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    _turn_on_write_ahead_log(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",  # a committed intent survives a power cut
         "foreign_keys=ON",
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _turn_on_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # Programs that meet at a ledger's birth all turn it on. SQLite lets one of them, and does not
+    # make the others wait as it does everywhere else.
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            time.sleep(_WAL_WAIT_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -6,7 +6,8 @@ what became of every row. A dry run takes no lock and writes nothing.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,12 @@ from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.lock import sender_lock
 from kiva_pipeline.submission.month_planner import MonthPlanner
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.plan_cards import (
+    SHORTEST_DIGEST,
+    PlanMovedError,
+    checked_digest,
+    what_moved,
+)
 from kiva_pipeline.submission.plan_writes import apply_plan, defer_rest, entering_when_sent
 from kiva_pipeline.submission.preflight import gate, may_write, no_strangers, objections
 from kiva_pipeline.submission.queue import SendQueue
@@ -43,18 +50,33 @@ class Api(Poster, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedPlan:
+    """The plan that a person saw.
+
+    Attributes:
+        digest: Of this stream's plan; the first twelve digits are enough.
+        rows: Its rows by decision, to say what moved; None where that is not known.
+    """
+
+    digest: str
+    rows: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitOptions:
     """How to go about it.
 
     Attributes:
         dry_run: Plan only: no lock, no request, no write.
         limit: Send at most so many rows; the rest is deferred.
+        expected: The plan that a person saw; another one is refused before anything is written.
         progress: Told of rows as they are settled.
         pause: Waits so many seconds.
     """
 
     dry_run: bool = False
     limit: int | None = None
+    expected: "ExpectedPlan | None" = None
     progress: Callable[[int], None] = lambda _rows: None
     pause: Callable[[float], None] = time.sleep
 
@@ -96,12 +118,14 @@ def submit(
         SenderBusyError: Another sender is at work for this partner.
         NotAllowedNowError: The ledger is not adopted or not trusted, Kiva lists loans that it does
             not know, or sending is paused.
+        PlanMovedError: The plan is not the expected one; nothing of it was written or sent.
         PartnerApiError: No token, a missing scope, another partner, or Kiva can't be reached.
     """
     planner = MonthPlanner(submission, ledger, settings, spool_folder)
     if options.dry_run:
         kiva_loans = submission.kiva_loans()
         made = planner.made(kiva_loans)
+        _refuse_another(made, submission, options.expected)
         result = _report(made, submission, ledger, spool_folder, planned_stay=True)
         result.objections = objections(ledger, settings, kiva_loans)
         return result
@@ -137,6 +161,7 @@ def _sent_month(
     no_strangers(ledger, kiva_loans)
     made = planner.made(kiva_loans)
     try:
+        _refuse_another(made, submission, options.expected)
         for chunk in made.chunks():
             with ledger.writing() as connection:
                 apply_plan(connection, chunk[~entering_when_sent(chunk)], submission.kind.value,
@@ -162,6 +187,24 @@ def _sent_month(
 
 def _group_size(submission: Submission, settings: Settings) -> int:
     return settings.repayments.batch_size if submission.kind is PostKind.REPAYMENT else 1
+
+
+def _refuse_another(
+    made: StoredFrame, submission: Submission, expected: ExpectedPlan | None
+) -> None:
+    if expected is None:
+        return
+    digest, rows = PlanDigest(submission.kind.value, str(submission.month)), Counter[str]()
+    for plan in made.chunks():
+        digest.add(plan)
+        rows.update(plan["decision"].value_counts().to_dict())
+    if not digest.hex.startswith(checked_digest(expected.digest)):
+        raise PlanMovedError(
+            f"The plan of {submission.month} moved since {expected.digest[:SHORTEST_DIGEST]} was"
+            f" made ({submission.kind.value.replace('_', ' ')}s:"
+            f" {what_moved(expected.rows, rows)}).",
+            "Nothing of it was sent. Plan again, look at it, and give the new digest.",
+        )
 
 
 def _send(
@@ -199,7 +242,7 @@ def _report(
     planned_stay: bool,
 ) -> SubmitResult:
     """What became of each planned row, read back from the ledger, and the totals."""
-    tally, digest = Tally(), PlanDigest(submission.kind.value)
+    tally, digest = Tally(), PlanDigest(submission.kind.value, str(submission.month))
     with (
         FrameSpool(spool_folder, empty_frame(DECISION_COLUMNS)) as spool,
         ledger.reading() as connection,

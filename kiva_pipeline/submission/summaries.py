@@ -27,3 +27,16 @@ def requests_by_month(connection: Connection, month: str | None = None) -> Rows:
         .group_by(of.kind, of.month, of.requests, of.last_at)
         .order_by(of.kind, of.month)
     ).all()
+
+
+def drafts_made_since(connection: Connection, instant: str) -> int:
+    """Drafts that were made since an instant, or may have been: their answer was lost or is due."""
+    a = attempt.c
+    made = connection.execute(
+        sa.select(sa.func.sum(a["items"])).where(
+            a.kind == "loan_draft",
+            a.started_at >= instant,
+            a.verdict.is_(None) | a.verdict.in_(["accepted", "uncertain"]),
+        )
+    ).scalar()
+    return int(made or 0)

@@ -3,7 +3,7 @@
 A backup that was restored does not know what was sent since, and a copy does not know what the
 original sends; neither can tell by itself. What must not break: the witness is written only by
 whoever holds the sender lock, after the ledger has committed, so that an honest ledger, also after
-a crash, is never behind it.
+a crash, is never behind it; and only an adoption makes a ledger trusted that is not.
 """
 
 import contextlib
@@ -66,7 +66,19 @@ def refuse_untrusted(book: Ledger, folder: Path) -> None:
 
 
 def keep_witness(book: Ledger, folder: Path) -> None:
-    """Write down what an adopted ledger holds now; call it with the sender lock held.
+    """Write down what a trusted ledger holds now; call it with the sender lock held.
+
+    One that is not trusted stays so: its witness is left as it is.
+
+    Raises:
+        LedgerError: The folder can't be written.
+    """
+    if not _doubt(book, _read(folder)):
+        trust(book, folder)
+
+
+def trust(book: Ledger, folder: Path) -> None:
+    """Make an adopted ledger trusted: it is the one that this folder's runs send from.
 
     Raises:
         LedgerError: The folder can't be written.

@@ -16,7 +16,7 @@ def instance():
 @pytest.fixture
 def world(tmp_path_factory):
     """A small one of the test's own, to be spoiled."""
-    with demo_world(tmp_path_factory, loans=120) as world:
+    with demo_world(tmp_path_factory, loans=240) as world:
         yield world
 
 

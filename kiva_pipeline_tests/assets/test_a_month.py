@@ -52,7 +52,7 @@ def told(tmp_path_factory):
 def test_the_month_goes_through_all_assets(told):
     for run in told.first.values():
         assert run.result.success
-        assert len(run.materialized) == 14
+        assert len(run.materialized) == 15
 
 
 def test_a_second_run_posts_nothing_by_the_sandboxs_own_count(told):
@@ -117,7 +117,7 @@ def test_a_month_that_is_not_over_has_an_empty_report(told):
 
 def test_a_month_with_no_rows_still_materializes_everything(told):
     assert told.empty.result.success
-    assert len(told.empty.materialized) == 14
+    assert len(told.empty.materialized) == 15
     for asset in SUBMISSIONS:
         assert told.empty.numbers(asset)["dagster/row_count"] == 0
     assert all(check.passed for check in told.empty.checks.values())
@@ -209,7 +209,7 @@ def test_frames_are_parquet_that_only_their_owner_may_read(told):
     folder = told.world.settings.frames_folder
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 2 + 12 * 3
+    assert len(files) == 2 + 13 * 3
     assert {path.suffix for path in files} == {".parquet"}
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}

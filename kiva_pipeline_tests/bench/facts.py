@@ -35,7 +35,7 @@ def repaid_before_minor(number: int) -> int:
 def balance(number: int) -> tuple[Any, ...]:
     """One row of ``RAW_BALANCES``."""
     return (
-        loan_id(number), client_id(number), "KES", 2, "2026-02-03", price_minor(number),
+        loan_id(number), client_id(number), "KES", 2, "2026-02-03", price_minor(number), 0,
         repaid_minor(number), 0, 0, 0, 0, None,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from kiva_pipeline.expected import ExpectedLists
 from kiva_pipeline.frames import FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.mis.source import RAW_BALANCES
@@ -23,13 +24,13 @@ from kiva_pipeline.settings import Secrets, Settings, load_settings
 from kiva_pipeline.streams import (
     ASKED_BALANCE_COLUMNS,
     asked_balances,
-    expected_in,
     group_members,
     repayment_report,
     report_submission,
 )
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
+from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 from kiva_pipeline.submission.submit import SubmitOptions, submit
 from kiva_pipeline.submission.tables import submission
 from kiva_pipeline_tests.bench import facts
@@ -95,7 +96,7 @@ def _sent_before(number: int) -> dict[str, Any]:
 def run(task: Task) -> None:
     """A month's report from the MIS to Kiva."""
     settings = load_settings(task.settings_file)
-    month, today = Month.parse(MONTH), settings.clock.today()
+    month = Month.parse(MONTH)
     spool, kiva_loans = settings.frames_folder / ".spool", StoredFrame(Path(task.kiva_loans))
     secrets = Secrets.from_environment(settings.environment)
     with (
@@ -104,12 +105,11 @@ def run(task: Task) -> None:
         PartnerApi.open(settings, secrets) as api,
     ):
         source: Any = mis
-        expected = expected_in(month, kiva_loans.read(), today)
+        expected = _expected(settings, ledger, month, kiva_loans)
         members = group_members(expected, ledger, source)
         with FrameSpool(spool, empty_frame(ASKED_BALANCE_COLUMNS)) as balances:
             for chunk in asked_balances(source, expected, members, month.last_day):
                 balances.append(chunk)
-        expected = expected_in(month, kiva_loans.read(), today)
         with FrameSpool(spool, empty_frame(REPORT_COLUMNS)) as report:
             for judged in repayment_report(balances.finished, expected, settings, month):
                 report.append(judged.rows)
@@ -122,6 +122,15 @@ def run(task: Task) -> None:
             spool_folder=spool,
             options=SubmitOptions(),
         )
+
+
+def _expected(
+    settings: Settings, ledger: Ledger, month: Month, kiva_loans: StoredFrame
+) -> pd.DataFrame:
+    lists = ExpectedLists(settings.expected_folder)
+    phase = report_phase(settings, month, marks_of_ledger(ledger))
+    today = settings.clock.today()
+    return lists.of_month(month, kiva_loans.read(), phase=phase, today=today, keep=True).loans
 
 
 def outcome(task: Task) -> dict[str, int]:

@@ -77,6 +77,24 @@ class PostgresServer:
         """As an administrator does after an update: every session ends."""
         self._pg_ctl("restart", "--mode=fast")
 
+    @contextlib.contextmanager
+    def as_standby(self) -> Iterator[None]:
+        """A read replica for a while, of a primary that is away."""
+        assert self.folder
+        (self.folder / "data" / "standby.signal").touch()
+        self.restart()
+        try:
+            yield
+        finally:
+            self._pg_ctl("promote")
+
+    def reload(self) -> None:
+        """Read the configuration again; seen by every session from its next statement on."""
+        before = self.do("SELECT pg_conf_load_time()")
+        self.do("SELECT pg_reload_conf()")
+        while self.do("SELECT pg_conf_load_time()") == before:
+            pass
+
     def _pg_ctl(self, what: str, *options: str) -> None:
         folder = self.folder
         assert folder
@@ -93,7 +111,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     programs = _programs()
     need(programs, "no PostgreSQL server's programs on this machine: apt-get install postgresql")
     # Short, because the path of a socket has a limit; not pytest's, which others may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="kiva-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="kiva-postgres-", dir=_quick_folder()))
     os.chown(folder, *server_user()[:2])
     address = URL.create(
         "postgresql", ADMIN, database="postgres", host="127.0.0.1", port=free_port()
@@ -147,6 +165,13 @@ def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
+
+
+def _quick_folder() -> str | None:
+    """In memory where there is room: a database is 300 files, and each is brought to the disk."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 1024**3
+    return str(memory) if roomy and os.access(memory, os.W_OK) else None
 
 
 def _programs() -> Path | None:

@@ -54,12 +54,13 @@ class Kiva(HttpServer):
 def send(
     book: Ledger, kiva_url: str, folder: Path, *, run_id: str = "run-1",
     rows: Sequence[dict[str, Any]] = ROWS, wait_seconds: float = 0,
+    state: dict[str, Any] | None = None,
 ) -> SubmitResult:  # fmt: skip
     """September's report, in batches of two, one at a time."""
     settings = books.settings_for(
         kiva_url,
         repayments={"batch_size": A_BATCH},
-        state={"wait_for_lock_seconds": wait_seconds},
+        state={"wait_for_lock_seconds": wait_seconds, "folder": str(folder)} | (state or {}),
     )
     folder = Path(tempfile.mkdtemp(dir=folder))
     with PartnerApi.open(settings, books.SECRETS) as api:

@@ -390,3 +390,27 @@ def test_settings_open_the_source_that_they_name(path: Path) -> None:
     )
     with open_source(settings) as source:
         assert source.counts(NOW).loans > 100
+
+
+def test_a_text_that_is_no_utf_8_spoils_its_own_row_only(path: Path, tmp_path: Path) -> None:
+    spoiled = Path(copy(path, tmp_path))
+    ((client,),) = query(
+        spoiled,
+        "SELECT client_id FROM loans WHERE funding_source = 'KIVA' AND disbursed_on BETWEEN ? AND ?"
+        " AND client_id IS NOT NULL ORDER BY id LIMIT 1",
+        NOW.first_day.isoformat(),
+        NOW.last_day.isoformat(),
+    )
+    query(
+        spoiled,
+        "UPDATE clients SET first_name = CAST(x'4a6f73e9' AS TEXT) WHERE client_id = ?",
+        client,
+    )
+    with DemoSource(path, MARK) as clean, DemoSource(spoiled, MARK) as source:
+        before = canonical_loans(clean.loans(NOW))
+        after = canonical_loans(source.loans(NOW))
+    assert len(after) == len(before)
+    theirs = after["client_id"] == client
+    bit = LOAN_RECORDS.bit("first_name_unreadable")
+    assert ((after["problems"] & bit) != 0).tolist() == theirs.tolist()
+    pd.testing.assert_frame_equal(after[~theirs], before[~theirs])

@@ -257,6 +257,7 @@ def test_the_wait_that_the_server_asks_for_is_waited(
 ) -> None:
     waits: list[float] = []
     stamina.set_testing(False)
+    usual = stamina.instrumentation.get_on_retry_hooks()
     stamina.instrumentation.set_on_retry_hooks([lambda told: waits.append(told.wait_for)])
     try:
         well = pages_of(lambda _request: [])
@@ -265,7 +266,7 @@ def test_the_wait_that_the_server_asks_for_is_waited(
         )
         assert api.loans_total() == 0
     finally:
-        stamina.instrumentation.set_on_retry_hooks(None)
+        stamina.instrumentation.set_on_retry_hooks(usual)
     assert waits == [0.0, 0.0]
 
 

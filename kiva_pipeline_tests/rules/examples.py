@@ -134,7 +134,7 @@ KIVA_LOAN: dict[str, Any] = {
 }  # fmt: skip
 BALANCE: dict[str, Any] = {
     "loan_id": "1042970", "client_id": "184729", "currency": "TJS", "currency_digits": 2,
-    "disbursed_on": "2026-01-10", "disbursed_minor": 350_000, "repaid_minor": 2_500,
+    "disbursed_on": "2026-01-10", "disbursed_minor": 350_000, "disbursed_later_minor": 0, "repaid_minor": 2_500,
     "charged_back_minor": 0, "recovered_minor": 0, "written_off_minor": 0,
     "unknown_minor": 0, "unknown_types": None,
 }  # fmt: skip

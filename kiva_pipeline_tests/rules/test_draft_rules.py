@@ -48,16 +48,31 @@ def group_with(**changes):
 BROKEN = {
     "no_loan_id": ([loan(loan_id=None), loan(loan_id="A-1")], None),
     "no_client_id": broken_loan(client_id=" "),
+    "loan_id_unreadable": (
+        [loan(loan_id="A-2036-\u200b12")],
+        [i | {"loan_id": "A-2036-\u200b12"} for i in INSTALMENTS],
+    ),
+    "client_id_unreadable": broken_loan(client_id=451219.0),
+    "group_id_unreadable": group_with(group_id="G-7\x00"),
+    "group_client_id_unreadable": group_with(group_client_id="G-7\ufffd"),
     "no_currency": broken_group(currency=None),
     "currency_digits_unreadable": broken_loan(currency_digits="two"),
     "principal_unreadable": broken_loan(principal="a lot"),
     "principal_has_fraction": broken_loan(principal="3500.001"),
+    "principal_too_large": broken_loan(principal="9e30"),
     "disbursed_on_unreadable": broken_loan(disbursed_on="20/11/2026"),
     "waiver_signed_on_unreadable": broken_loan(waiver_signed_on="yes"),
+    "first_name_unreadable": broken_loan(first_name=b"Az\xefz"),
+    "last_name_unreadable": broken_loan(last_name="Rakhimov\x01"),
+    "group_name_unreadable": group_with(group_name="Umoja\ufffd"),
+    "description_unreadable": broken_loan(description=b"Sells \x80 vegetables."),
+    "loan_use_unreadable": broken_loan(loan_use="to buy\x00 a counter."),
     "instalment_number_unreadable": broken_schedule(number="first"),
     "instalment_due_on_unreadable": broken_schedule(due_on=None),
     "instalment_principal_unreadable": broken_schedule(principal="?"),
     "instalment_principal_has_fraction": broken_schedule(principal="1750.005"),
+    "instalment_principal_too_large": broken_schedule(principal="1" + "0" * 20),
+    "instalment_interest_too_large": broken_schedule(interest="1" + "0" * 20),
     "instalment_interest_unreadable": broken_schedule(interest="?"),
     "instalment_interest_has_fraction": broken_schedule(interest="0.001"),
     "amount_not_positive": (
@@ -127,9 +142,11 @@ BROKEN = {
     "duplicate_loan_id": ([LOAN, loan(source_key="2")], None),
 }  # fmt: skip
 # What can't be broken alone: a member's blank currency is also the group's second currency, and so
-# on; a theme or language of the example lists has no double.
+# on; a group's own id or name is in each of its members' rows; a theme or language of the example
+# lists has no double.
 ACCOMPANIED = {
     "group_currency_differs", "group_language_differs", "id_of_loan_and_group",
+    "group_id_unreadable", "group_client_id_unreadable", "group_name_unreadable",
 }  # fmt: skip
 SHOWN_ELSEWHERE = {
     "theme_ambiguous",

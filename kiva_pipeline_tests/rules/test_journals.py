@@ -29,6 +29,16 @@ def journals(*changes, kiva=None, with_settings=None):
 BROKEN = {
     "no_note_id": lambda: journals({"note_id": None}),
     "no_loan_id": lambda: journals({"loan_id": None}),
+    "note_id_unreadable": lambda: journals({"note_id": 17.0}),
+    "loan_id_unreadable": lambda: journals(
+        {"loan_id": "1042970\ufeff"}, kiva={"internal_loan_id": "1042970\ufeff"}
+    ),
+    "client_id_unreadable": lambda: journals(
+        {"client_id": "4\n2"}, kiva={"internal_client_id": "4\n2"}
+    ),
+    "subject_unreadable": lambda: journals({"subject": "A \ufffd"}),
+    "body_unreadable": lambda: journals({"body": b"\xff bought an oven."}),
+    "image_url_unreadable": lambda: journals({"image_url": "https://example.org/\x00.jpg"}),
     "written_on_unreadable": lambda: journals({"written_on": "yesterday"}),
     "note_twice": lambda: journals({}, {"source_key": "2"}),
     "loan_not_at_kiva": lambda: journals({"loan_id": "77"}),

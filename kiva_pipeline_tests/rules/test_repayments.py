@@ -46,8 +46,11 @@ def group_report(*answers, count=2, **more):
 A, B = {"loan_id": "a", "client_id": "1"}, {"loan_id": "b", "client_id": "2", "repaid_minor": 1}
 UNREADABLE = {
     f"{name}_unreadable": {f"{name}_minor": "?"}
-    for name in ("disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown")
-}
+    for name in (
+        "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off",
+        "unknown",
+    )
+}  # fmt: skip
 THREE = terms(column_format="three_column")
 BROKEN = {
     "no_currency": ("blocked", lambda: report(balances({"currency": None}), kiva_loans({}))),
@@ -73,6 +76,7 @@ BROKEN = {
         "missing", lambda: report(balances({}), kiva_loans({"internal_loan_id": ""})),
     ),
     "not_in_mis": ("missing", lambda: report(balances(), kiva_loans({}))),
+    "group_members_unknown": ("missing", lambda: report(balances(), kiva_loans(GROUP))),
     "group_members_differ": ("missing", lambda: group_report(A, B, count=3)),
     "group_member_not_in_mis": ("missing", lambda: group_report(A)),
     "mis_loan_asked_twice": (
@@ -84,8 +88,18 @@ BROKEN = {
     ),
     "other_currency": ("held", lambda: report(balances({"currency": "USD"}), kiva_loans({}))),
     "other_client": ("held", lambda: report(balances({"client_id": "1"}), kiva_loans({}))),
+    "other_borrower_count": (
+        "held",
+        lambda: report(
+            balances(A, B, {"loan_id": "c", "client_id": "3", "disbursed_minor": 0,
+                            "disbursed_later_minor": 1}),
+            kiva_loans(GROUP | {"loan_local_price": "7000.01"}),
+            [("G-7", "a"), ("G-7", "b"), ("G-7", "c")],
+        ),
+    ),
     "disbursal_undone": (
-        "held", lambda: report(balances({"disbursed_minor": 0, "repaid_minor": 0}), kiva_loans({})),
+        "needs_person",
+        lambda: report(balances({"disbursed_minor": 0, "repaid_minor": 0}), kiva_loans({})),
     ),
     "price_unreadable": (
         "held", lambda: report(balances({}), kiva_loans({"loan_local_price": "3,500"})),
@@ -160,7 +174,7 @@ def test_a_group_whose_members_nobody_knows_is_missing_even_if_its_id_is_a_loan_
 
 def test_a_group_without_a_borrower_count_and_with_a_blank_member_is_missing():
     judged = report(balances(), kiva_loans(GROUP | {"borrower_count": None}), [("G-7", "")])
-    assert codes(judged) == ["group_members_differ"]
+    assert codes(judged) == ["group_members_unknown"]
     assert (judged.rows["state"][0], judged.rows["payload_hash"][0]) == ("missing", "")
 
 
@@ -168,6 +182,75 @@ def test_an_individual_loan_named_as_its_own_member_is_still_held_against_kivas_
     own = [("1042970", "1042970")]
     assert codes(report(balances({"client_id": "1"}), kiva_loans({}), own)) == ["other_client"]
     assert codes(report(balances(), kiva_loans({}), own)) == ["not_in_mis"]
+
+
+def test_a_loan_that_is_disbursed_after_the_month_is_reported_as_nothing_repaid():
+    later = {"disbursed_minor": 0, "disbursed_later_minor": 350_000, "repaid_minor": 0}
+    for amount, sent in (("principal_repaid", "0.00"), ("principal_outstanding", "3500.00")):
+        rows = report(balances(later), kiva_loans({}), with_settings=terms(amount)).rows
+        assert (rows["state"][0], rows["amount"][0], rows["disbursed"][0]) == ("good", 0, 350_000)
+        assert wire_amounts(rows, terms(amount)) == [sent]
+
+
+def test_a_top_up_after_the_month_counts_for_kivas_price_and_for_what_is_outstanding():
+    topped = balances({"disbursed_later_minor": 50_000})
+    expected = kiva_loans({"loan_local_price": "4000"})
+    rows = report(topped, expected, with_settings=terms("principal_outstanding")).rows
+    assert (rows["state"][0], wire_amounts(rows, terms("principal_outstanding"))) == (
+        "good", ["3975.00"],
+    )  # fmt: skip
+    assert codes(report(topped, kiva_loans({}))) == ["other_principal"]
+
+
+def test_a_group_with_one_members_disbursal_undone_names_the_member_and_sends_nothing():
+    judged = group_report(A, B | {"disbursed_minor": 0, "repaid_minor": 0})
+    assert (judged.rows["state"][0], codes(judged)) == ("needs_person", ["disbursal_undone"])
+    assert json.loads(judged.rows["reasons"][0])[0]["detail"] == "loan b"
+    assert "PA2" in json.loads(judged.rows["reasons"][0])[0]["sentence"]
+
+
+def test_a_write_off_changes_no_figure_in_either_mode():
+    for amount, sent in (("principal_repaid", "25.00"), ("principal_outstanding", "3475.00")):
+        written_off = balances({"written_off_minor": 347_500})
+        rows = report(written_off, kiva_loans({}), with_settings=terms(amount)).rows
+        assert (rows["state"][0], wire_amounts(rows, terms(amount))) == ("good", [sent])
+
+
+@pytest.mark.parametrize(
+    ("recoveries", "state", "amount"),
+    [("hold", "held", 2_500), ("count", "good", 2_800), ("ignore", "good", 2_500)],
+)
+def test_recoveries_are_held_until_the_settings_say_what_they_are(recoveries, state, amount):
+    judged = report(
+        balances({"recovered_minor": 300}), kiva_loans({}),
+        with_settings=terms(recoveries=recoveries),
+    )  # fmt: skip
+    assert (judged.rows["state"][0], judged.rows["amount"][0]) == (state, amount)
+
+
+def test_unclassified_types_are_named_once_with_their_principal():
+    answers = [A | {"unknown_minor": 5, "unknown_types": "gift, x"},
+               B | {"unknown_minor": 6, "unknown_types": "x"}]  # fmt: skip
+    judged = group_report(*answers)
+    assert codes(judged) == ["unknown_transactions"]
+    assert json.loads(judged.rows["reasons"][0])[0]["detail"] == "0.11 TJS (gift, x)"
+
+
+def test_an_individual_loan_that_kiva_has_for_several_borrowers_is_held():
+    own = [("1042970", "1042970")]
+    judged = report(balances({}), kiva_loans({"borrower_count": 3}), own)
+    assert (judged.rows["state"][0], codes(judged)) == ("held", ["other_borrower_count"])
+
+
+def test_a_groups_client_is_held_against_the_one_that_its_draft_was_sent_with():
+    who = members(("G-7", "a"), ("G-7", "b")).assign(client_id=["G", "G"])
+    for kiva, found in (("G", []), ("H", ["other_client"]), ("", [])):
+        expected = kiva_loans(GROUP | {"internal_client_id": kiva})
+        judged = build_repayment_report(
+            balances(A, B), expected, who, settings=settings(), month=Month(2026, 10)
+        )
+        assert codes(judged) == found
+        assert judged.rows["client_id"][0] == (kiva or "G")
 
 
 def test_client_ids_are_compared_without_case_width_and_spaces():
@@ -272,7 +355,7 @@ def test_every_expected_loan_has_one_row_in_order_and_no_figure_comes_from_nowhe
     rows = judged.rows
     ids = [e["internal_loan_id"] or f"kiva:{e['kiva_id']}" for e in expected]
     assert rows["business_id"].tolist() == list(dict.fromkeys(ids))
-    assert rows["state"].isin(["good", "held", "missing", "blocked"]).all()
+    assert rows["state"].isin(["good", "held", "needs_person", "missing", "blocked"]).all()
     assert rows.loc[rows["state"] != "good", "reason_code"].ne("").all()
     known = {loan["loan_id"] for loan in answered if isinstance(loan["repaid_minor"], int)}
     for row in rows[rows["state"].isin(["good", "held"])].itertuples():

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from kiva_pipeline.frames import FrameSpool, StoredFrame
+from kiva_pipeline.frames import CHUNK_ROWS, FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.partner_api.records import KIVA_LOAN_COLUMNS
@@ -26,7 +26,9 @@ from kiva_pipeline.settings import Secrets, Settings
 from kiva_pipeline.submission.bodies import DraftBodies, JournalBodies, RepaymentBodies
 from kiva_pipeline.submission.ledger import Ledger, history
 from kiva_pipeline.submission.ledger_writes import Actor
+from kiva_pipeline.submission.month_planner import MonthPlanner
 from kiva_pipeline.submission.month_submission import Submission
+from kiva_pipeline.submission.plan_writes import apply_plan
 from kiva_pipeline.submission.tables import attempt, event, ledger, submission
 from kiva_pipeline_tests.partner_api.conftest import FEW_CERTIFICATES
 
@@ -93,6 +95,7 @@ def report_row(loan_id: str, repaid: int | None = 100_00, **changes: Any) -> Row
         "effective_on": datetime(2026, 9, 30),
         "disbursed": 3500_00,
         "kiva_status": "payingBack",
+        "still_expected": True,
     } | changes
     told = f"{row['client_id']}/{row['amount']}/{row['currency_digits']}"
     return {"payload_hash": "" if row["amount"] is None else _hashed(told)} | row
@@ -217,17 +220,23 @@ def kiva_loans(*loan_ids: str, **changes: Any) -> pd.DataFrame:
 
 
 class SmallChunks(StoredFrame):
-    """A frame that is read in chunks of three rows, as a large one is in chunks of many."""
+    """A frame that is read in chunks of a few rows, as a large one is in chunks of many."""
 
-    def chunks(self, columns: Sequence[str] | None = None, rows: int = 3) -> Any:
-        return super().chunks(columns, rows)
+    def __init__(self, path: Path, chunk_rows: int) -> None:
+        super().__init__(path)
+        self.chunk_rows = chunk_rows
+
+    def chunks(self, columns: Sequence[str] | None = None, rows: int = 0) -> Any:
+        return super().chunks(columns, rows or self.chunk_rows)
 
 
-def stored(folder: Path, kind: PostKind, rows: Iterable[Row]) -> StoredFrame:
+def stored(
+    folder: Path, kind: PostKind, rows: Iterable[Row], chunk_rows: int = CHUNK_ROWS
+) -> StoredFrame:
     """The rules' frame as the step before hands it to the send path."""
     with FrameSpool(folder, empty_frame(COLUMNS[kind])) as spool:
         spool.append(frame_of(kind, rows))
-    return SmallChunks(spool.path)
+    return SmallChunks(spool.path, chunk_rows)
 
 
 @dataclass
@@ -252,9 +261,10 @@ def submission_of(
     month: Month | None = None,
     listed: Callable[[], pd.DataFrame] = kiva_loans,
     photos: Callable[[str], bytes] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Submission:
     """A month of a stream, ready for ``submit``."""
-    frame = stored(folder, kind, rows)
+    frame = stored(folder, kind, rows, chunk_rows)
     bodies: Any
     if kind is REPAYMENT:
         bodies = RepaymentBodies(settings.repayments)
@@ -347,3 +357,104 @@ def counted(decisions: Mapping[str, str]) -> dict[str, int]:
     for decision in decisions.values():
         found[decision] = found.get(decision, 0) + 1
     return found
+
+
+# -- an office: a ledger with its partner's settings -------------------------------------------
+
+Version = dict[str, Any]
+
+
+def version(
+    kind: PostKind,
+    row: Row,
+    state: str,
+    *,
+    month: Month | None = None,
+    number: int = 1,
+    code: str = "",
+    updated_at: str = "2026-10-06T08:00:00.000000Z",
+) -> Version:
+    """One version as the ledger keeps it: what was decided of ``row``, and when."""
+    decided_in = month or MONTH_OF[kind]
+    facts = ("payload_hash", "amount", "currency", "currency_digits", "client_id", "loan_ids")
+    return {name: row[name] for name in facts} | {
+        "kind": kind.value,
+        "period": str(decided_in) if kind is REPAYMENT else "",
+        "month": str(decided_in),
+        "business_id": row["business_id"],
+        "version": number,
+        "state": state,
+        "reason_code": code,
+        "reasons": "",
+        "field_hashes": row.get("field_hashes", ""),
+        "disbursed": row.get("disbursed"),
+        "effective_on": f"{row['effective_on']:%Y-%m-%d}",
+        "client_ids": row.get("client_ids", "[]"),
+        "remote_ref": "",
+        "confirm_url": "",
+        "run_id": "run-0",
+        "updated_at": updated_at,
+    }  # fmt: skip
+
+
+def put(book: Ledger, *rows: Version) -> None:
+    """Put versions into the ledger, as earlier runs left them."""
+    if rows:
+        with book.writing() as connection:
+            connection.execute(submission.insert(), list(rows))
+
+
+@dataclass
+class Office:
+    """A ledger and the settings of its partner: what a month is planned with."""
+
+    book: Ledger
+    settings: Settings
+    folder: Path
+
+    def on(self, day: date) -> "Office":
+        """The same office on another day."""
+        return self.with_settings(calendar={"practice_today": day})
+
+    def with_settings(self, **sections: dict[str, Any]) -> "Office":
+        """The same ledger under other settings."""
+        changed = {
+            name: getattr(self.settings, name).model_copy(update=keys)
+            for name, keys in sections.items()
+        }
+        return Office(self.book, self.settings.model_copy(update=changed), self.folder)
+
+    def plan(self, kind: PostKind, rows: Sequence[Row] = (), **how: Any) -> dict[str, Row]:
+        """What the planner decides of a month, by business id.
+
+        ``how``: ``month``, ``listed`` (Kiva's loans), ``chunk_rows``.
+        """
+        return self._planned(kind, rows, apply=False, **how)
+
+    def apply(self, kind: PostKind, rows: Sequence[Row] = (), **how: Any) -> dict[str, Row]:
+        """Plan a month and write the plan into the ledger."""
+        return self._planned(kind, rows, apply=True, **how)
+
+    def _planned(
+        self,
+        kind: PostKind,
+        rows: Sequence[Row],
+        *,
+        apply: bool,
+        listed: pd.DataFrame | None = None,
+        **how: Any,
+    ) -> dict[str, Row]:
+        of = submission_of(kind, rows, self.settings, self.folder, **how)
+        planner = MonthPlanner(of, self.book, self.settings, self.folder)
+        plan = planner.made(kiva_loans() if listed is None else listed).read()
+        if apply:
+            with self.book.writing() as connection:
+                apply_plan(connection, plan, kind.value, of.period, str(of.month), actor("plan"))
+        assert plan["business_id"].is_unique
+        assert plan["business_id"].is_monotonic_increasing
+        return {row["business_id"]: row for row in plan.to_dict("records")}
+
+
+def told(plan: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+    """``decision, reason_code`` by business id."""
+    return {key: (row["decision"], row["reason_code"]) for key, row in plan.items()}

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 import pytest
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError, SettingsError
-from kiva_pipeline.periods import Month, ReportingCalendar
+from kiva_pipeline.periods import Month
+from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.acts import (
     Person,
     close_month,
@@ -20,6 +21,7 @@ from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.resolve import Answer, asked_about, doubts, resolve
 from kiva_pipeline.submission.retry import retry
 from kiva_pipeline_tests.between import AnswerLostError, Between, between, refusal, told
+from kiva_pipeline_tests.submission.books import settings_for
 from kiva_pipeline_tests.submission.sending import (
     DRAFTS,
     JOURNALS,
@@ -40,11 +42,14 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
 
 
 @pytest.fixture
-def ledger(tmp_path) -> Iterator[Ledger]:
+def settings(tmp_path) -> Settings:
+    return settings_for(state={"folder": tmp_path})
+
+
+@pytest.fixture
+def ledger(settings) -> Iterator[Ledger]:
     """A ledger that was just born, for acts on no row."""
-    book = Ledger.open(
-        f"sqlite+pysqlite:///{tmp_path / 'ledger.sqlite'}", environment="sandbox", partner_id="145"
-    )
+    book = open_ledger(settings)
     yield book
     book.close()
 
@@ -61,8 +66,8 @@ def answer(way: Between, target: str, what: Answer, who: Person = ADA, **more) -
     ledger = open_ledger(way.settings)
     try:
         return resolve(
-            ledger, target, what, who,
-            **{"confirmed": True, "listed_at_kiva": lambda _ids: [], "wait_seconds": 0} | more,
+            ledger, way.settings, target, what, who,
+            **{"confirmed": True, "listed_at_kiva": lambda _ids: []} | more,
         )  # fmt: skip
     finally:
         ledger.close()
@@ -177,9 +182,13 @@ def test_a_wrong_not_there_is_stopped_once_the_draft_is_published(way):
     loan_id = lost_draft(way)
     answer(way, loan_id, Answer.NOT_THERE)
     publish(way, loan_id)
-    again = send(way.settings, DRAFTS, RUNNING_MONTH)
-    assert again.rows.loc[loan_id, "decision"] == "already_at_kiva"
+    for _ in range(2):
+        again = send(way.settings, DRAFTS, RUNNING_MONTH)
+        assert again.rows.loc[loan_id, "decision"] == "already_at_kiva"
+        assert again.reason(loan_id) == "not_there_but_listed"
     assert drafts_of(way, loan_id) == 1
+    answer(way, loan_id, Answer.ARRIVED, Person("Bo", "it was there"))
+    assert send(way.settings, DRAFTS, RUNNING_MONTH).rows.loc[loan_id, "decision"] == "unchanged"
 
 
 def test_a_wrong_answer_is_given_anew_as_long_as_nothing_was_sent_since(way):
@@ -211,6 +220,8 @@ def test_the_same_answer_twice_is_refused(way):
 
 
 def test_what_kiva_accepted_or_refused_itself_is_no_question_for_a_person(way):
+    way.on_post = lambda asked: None if len(way.posts) > 1 else refusal()
+    send(way.settings, REPAYMENTS, OPEN_MONTH, limit=1)
     sent = send(way.settings, REPAYMENTS, OPEN_MONTH)
     for state in ("accepted", "rejected", "held"):
         with pytest.raises(NotAllowedNowError, match=f"is not in doubt: .* is {state}"):
@@ -275,7 +286,8 @@ def test_a_loan_with_a_draft_and_a_figure_in_doubt_needs_to_be_told_apart(way):
     ledger = open_ledger(way.settings)
     with ledger.writing() as connection:
         connection.exec_driver_sql(
-            "UPDATE submission SET business_id = ? WHERE business_id = ?", (loan_id, figure)
+            "UPDATE submission SET business_id = ? WHERE business_id = ? AND kind = 'repayment'",
+            (loan_id, figure),
         )
     ledger.close()
     with pytest.raises(NotAllowedNowError, match="More than one thing"):
@@ -325,7 +337,7 @@ def refused_draft(way: Between) -> str:
 def ask_again(way: Between, *ids: str, **more) -> list[str]:
     ledger = open_ledger(way.settings)
     try:
-        rows = retry(ledger, Person("Ada", "the limit was raised"), ids=ids, wait_seconds=0, **more)
+        rows = retry(ledger, way.settings, Person("Ada", "the limit was raised"), ids=ids, **more)
         return [row.business_id for row in rows]
     finally:
         ledger.close()
@@ -382,9 +394,11 @@ def test_all_refusals_of_a_month_are_asked_for_at_once(way):
 
 
 def test_a_refused_figure_may_go_again_on_the_same_day_when_a_person_asks(way):
-    refused = send(way.settings, REPAYMENTS, OPEN_MONTH).ids("rejected")[0]
-    before = len(way.posts)
+    way.on_post = lambda _asked: refusal()
+    (refused,) = send(way.settings, REPAYMENTS, OPEN_MONTH, limit=1).ids("rejected")
+    way.on_post = lambda _asked: None
     assert send(way.settings, REPAYMENTS, OPEN_MONTH).reason(refused) == "refused_today"
+    before = len(way.posts)
     ask_again(way, refused)
     send(way.settings, REPAYMENTS, OPEN_MONTH)
     assert [row["loan_id"] for post in way.posts[before:] for row in told(post)["repayments"]] == [
@@ -404,7 +418,7 @@ def test_a_pause_stops_a_sender_that_is_at_work_before_its_next_request(tmp_path
         def pause_now(_asked):
             ledger = open_ledger(way.settings)  # another process would open it just so
             if not ledger.card().paused_by:
-                pause(ledger, Person("Ada", "wrong amounts"))
+                pause(ledger, way.settings, Person("Ada", "wrong amounts"))
             ledger.close()
 
         way.on_post = pause_now
@@ -417,7 +431,7 @@ def test_a_pause_stops_a_sender_that_is_at_work_before_its_next_request(tmp_path
 
         way.on_post = lambda _asked: None
         ledger = open_ledger(way.settings)
-        assert resume(ledger, Person("Bo", "corrected")) == ("Ada", "wrong amounts")
+        assert resume(ledger, way.settings, Person("Bo", "corrected")) == ("Ada", "wrong amounts")
         ledger.close()
         rest = send(way.settings, DRAFTS, RUNNING_MONTH)
         assert sorted([*sent.ids("accepted"), *rest.ids("accepted")]) == sorted(
@@ -425,51 +439,40 @@ def test_a_pause_stops_a_sender_that_is_at_work_before_its_next_request(tmp_path
         )
 
 
-def test_what_is_paused_is_not_paused_again_and_what_is_not_is_not_resumed(ledger):
+def test_what_is_paused_is_not_paused_again_and_what_is_not_is_not_resumed(ledger, settings):
     with pytest.raises(NotAllowedNowError, match="not paused"):
-        resume(ledger, ADA)
-    pause(ledger, ADA)
+        resume(ledger, settings, ADA)
+    pause(ledger, settings, ADA)
     with pytest.raises(NotAllowedNowError, match="paused already, by Ada"):
-        pause(ledger, Person("Bo", "me too"))
+        pause(ledger, settings, Person("Bo", "me too"))
 
 
 # --- close and extend
 
 
-CALENDAR = ReportingCalendar(opens=2, reporting_day=15)
-
-
 def test_a_month_that_a_person_closed_lists_what_kiva_has_no_figure_of(way):
-    sent = send(way.settings, REPAYMENTS, OPEN_MONTH)
-    ledger = open_ledger(way.settings)
-    left = close_month(ledger, OPEN_MONTH, ADA, today=PRACTICE_DAY)
+    settings = way.settings
+    sent = send(settings, REPAYMENTS, OPEN_MONTH)
+    ledger = open_ledger(settings)
+    left = close_month(ledger, settings, OPEN_MONTH, ADA)
     assert sorted(row.business_id for row in left) == sorted(
         [*sent.ids("held"), *sent.ids("missing"), *sent.ids("rejected"), *sent.ids("blocked")]
     )
     with pytest.raises(NotAllowedNowError, match=r"closed already.*by Ada"):
-        close_month(ledger, OPEN_MONTH, ADA, today=PRACTICE_DAY)
+        close_month(ledger, settings, OPEN_MONTH, ADA)
     with pytest.raises(NotAllowedNowError, match=r"is closed since.*by Ada"):
-        extend_month(
-            ledger, OPEN_MONTH, date(2026, 10, 20), ADA, today=PRACTICE_DAY, calendar=CALENDAR
-        )
-    reopen_month(ledger, OPEN_MONTH, ADA)
+        extend_month(ledger, settings, OPEN_MONTH, date(2026, 10, 20), ADA)
+    reopen_month(ledger, settings, OPEN_MONTH, ADA)
     with pytest.raises(NotAllowedNowError, match="was not closed"):
-        reopen_month(ledger, OPEN_MONTH, ADA)
+        reopen_month(ledger, settings, OPEN_MONTH, ADA)
     ledger.close()
 
 
-def test_a_month_that_is_not_over_is_neither_closed_nor_extended(ledger):
+def test_a_month_that_is_not_over_is_neither_closed_nor_extended(ledger, settings):
     with pytest.raises(NotAllowedNowError, match="is not over"):
-        close_month(ledger, RUNNING_MONTH, ADA, today=PRACTICE_DAY)
+        close_month(ledger, settings, RUNNING_MONTH, ADA)
     with pytest.raises(NotAllowedNowError, match="is not over"):
-        extend_month(
-            ledger,
-            RUNNING_MONTH,
-            date(2026, 11, 20),
-            ADA,
-            today=PRACTICE_DAY,
-            calendar=CALENDAR,
-        )
+        extend_month(ledger, settings, RUNNING_MONTH, date(2026, 11, 20), ADA)
 
 
 @pytest.mark.parametrize(
@@ -482,14 +485,14 @@ def test_a_month_that_is_not_over_is_neither_closed_nor_extended(ledger):
         (OPEN_MONTH, date(2046, 11, 2), "that of 2026-10 opens on"),
     ],
 )  # fmt: skip
-def test_a_day_that_makes_no_sense_does_not_extend_a_month(ledger, month, until, words):
+def test_a_day_that_makes_no_sense_does_not_extend_a_month(ledger, settings, month, until, words):
     with pytest.raises(NotAllowedNowError, match=words):
-        extend_month(ledger, month, until, ADA, today=PRACTICE_DAY, calendar=CALENDAR)
+        extend_month(ledger, settings, month, until, ADA)
 
 
-def test_an_extension_may_last_until_the_day_before_the_next_report_opens(ledger):
-    extend_month(ledger, OPEN_MONTH, date(2026, 11, 1), ADA, today=PRACTICE_DAY, calendar=CALENDAR)
-    extend_month(ledger, OPEN_MONTH, date(2026, 10, 20), ADA, today=PRACTICE_DAY, calendar=CALENDAR)
+def test_an_extension_may_last_until_the_day_before_the_next_report_opens(ledger, settings):
+    extend_month(ledger, settings, OPEN_MONTH, date(2026, 11, 1), ADA)
+    extend_month(ledger, settings, OPEN_MONTH, date(2026, 10, 20), ADA)
     with ledger.reading() as connection:
         (row,) = connection.exec_driver_sql(
             "SELECT month, closed_at, extended_until FROM report_month"

@@ -1,0 +1,39 @@
+"""Ledgers to test with: each test has its own, where ``ledger_url`` says."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from kiva_pipeline.submission.ledger import Ledger
+from kiva_pipeline_tests.submission.books import PARTNER, Office, settings_for
+
+NewUrl = Callable[[], str]
+
+
+@pytest.fixture
+def new_ledger_url(tmp_path: Path) -> NewUrl:
+    """Gives the address of a ledger that is not born yet, another one at each call."""
+    numbers = count(1)
+    return lambda: f"sqlite+pysqlite:///{tmp_path}/state-{next(numbers)}/ledger.sqlite"
+
+
+@pytest.fixture
+def ledger_url(new_ledger_url: NewUrl) -> str:
+    """Where the ledger of this test is."""
+    return new_ledger_url()
+
+
+@pytest.fixture
+def book(ledger_url: str) -> Iterator[Ledger]:
+    """A new ledger of the practice partner."""
+    opened = Ledger.open(ledger_url, environment="sandbox", partner_id=PARTNER)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def office(book: Ledger, tmp_path: Path) -> Office:
+    """A new ledger, on a day on which the report of September is open."""
+    return Office(book, settings_for(), tmp_path / "spool")
