@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from kiva_pipeline.assets.launchers import launcher_of, refuse_file_ledger
 from kiva_pipeline.field_key import field_key
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
@@ -90,11 +91,17 @@ class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
     """The partner's ledger: what was sent, and what became of it."""
 
     partner: PartnerResource
+    _launcher: str = PrivateAttr(default="")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """See where the run is."""
+        self._launcher = launcher_of(context.instance)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Ledger]:
         """The ledger for the length of a step."""
         settings = self.partner.settings
+        refuse_file_ledger(self._launcher, settings.ledger_url)
         ledger = Ledger.open(
             settings.ledger_url,
             environment=settings.environment.value,

@@ -113,7 +113,7 @@ def plan_creates(
     asked_for = m["refused_reason"] == RETRY_ASKED
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
-    still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
+    planned_before = m["open_reason"].where(m["open_state"] == State.PLANNED.value)
     shared = pd.Series(data=False, index=m.index)
     if claims is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
@@ -139,8 +139,10 @@ def plan_creates(
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
         (shared, State.HELD, "member_in_other_draft", None),
+        # A run that ended before its turn came changes nothing about why it is to go.
+        *((planned_before == why, State.PLANNED, why, None) for why in _WHY_PLANNED),
         (refused, State.PLANNED, "retried", None),
-        (m["last_version"].isna() | still_new, State.PLANNED, "new", None),
+        (m["last_version"].isna(), State.PLANNED, "new", None),
         (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
         (m["open_state"] == State.DEFERRED.value, State.PLANNED, "waited", None),
     ]
@@ -313,3 +315,4 @@ def _write(plan: pd.DataFrame) -> np.ndarray:
 
 
 _NEVER_SENT = [state.value for state in NEVER_SENT]
+_WHY_PLANNED = ["new", "retried", "not_there_before", "waited"]
