@@ -22,6 +22,7 @@ from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.client import PartnerApi
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.periods import Month
+from kiva_pipeline.process import few_collections
 from kiva_pipeline.rules.drafts import build_loan_drafts
 from kiva_pipeline.rules.journals import build_journal_updates
 from kiva_pipeline.rules.rows import REPORT_COLUMNS
@@ -105,6 +106,7 @@ def plan_month(
     Raises:
         PipelineError: The MIS, the API or the ledger can't be used; the message says why.
     """
+    few_collections()
     spool = settings.frames_folder / ".spool"
     with (
         open_source(settings) as source,
