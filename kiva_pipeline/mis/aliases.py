@@ -126,9 +126,13 @@ class AliasedSource:
         self._source.close()
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
-        to_kiva = dict(self._aliases.to_kiva)
+        kiva_id = self._aliases.to_kiva.get
         renamed = {
-            column: frame[column].map(to_kiva).fillna(frame[column])
+            column: pd.Series(
+                [kiva_id(mis_id, mis_id) for mis_id in frame[column].tolist()],
+                index=frame.index,
+                dtype="object",
+            )
             for column in _IDS
             if column in frame
         }
