@@ -59,13 +59,13 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
                 today=settings.clock.today(),
                 keep=True,
             )
-        gone = int((~listed.loans["still_expected"]).sum())
-        return dg.MaterializeResult(
-            value=listed.loans,
-            metadata=counted(
-                len(listed.loans), **{"not expected any more": gone}
-            ) | {"frozen": listed.frozen},
-        )  # fmt: skip
+            gone = int((~listed.loans["still_expected"]).sum())
+            return dg.MaterializeResult(
+                value=listed.loans,
+                metadata=counted(
+                    len(listed.loans), **{"not expected any more": gone}
+                ) | {"frozen": listed.frozen},
+            )  # fmt: skip
 
     @dg.asset(
         **common,
@@ -96,11 +96,12 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
         no answer: that is `missing`, never 0. **Window:** as of the month's last day; empty for a
         month that is not over. **A second run** builds it anew; nothing is sent here.
         """
-        month, expected = month_of(context), expected_loans.read()
+        month = month_of(context)
         broken: Counter[str] = Counter()
         states: Counter[str] = Counter(dict.fromkeys(_STATES, 0))
         empty = empty_frame(REPORT_COLUMNS)
         with explained(), FrameSpool(partner.spool_folder, empty) as spool:
+            expected = expected_loans.read()
             for judged in report_chunks(mis_balances, expected, partner.settings, month):
                 spool.append(judged.rows)
                 broken.update(judged.counts)

@@ -10,10 +10,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from kiva_pipeline.assets.launchers import launcher_of, refuse_file_ledger
 from kiva_pipeline.field_key import field_key
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.client import PartnerApi
+from kiva_pipeline.process import few_collections
 from kiva_pipeline.settings import Secrets, Settings, load_settings
 from kiva_pipeline.submission.ledger import Ledger
 
@@ -23,6 +25,10 @@ class PartnerResource(dg.ConfigurableResource["PartnerResource"]):
 
     settings_file: str = Field(description="The partner's YAML file.")
     _settings: Settings | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """The process is a run's from here on."""
+        few_collections()
 
     @property
     def settings(self) -> Settings:
@@ -85,11 +91,17 @@ class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
     """The partner's ledger: what was sent, and what became of it."""
 
     partner: PartnerResource
+    _launcher: str = PrivateAttr(default="")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """See where the run is."""
+        self._launcher = launcher_of(context.instance)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Ledger]:
         """The ledger for the length of a step."""
         settings = self.partner.settings
+        refuse_file_ledger(self._launcher, settings.ledger_url)
         ledger = Ledger.open(
             settings.ledger_url,
             environment=settings.environment.value,

@@ -84,7 +84,7 @@ class MonthPlanner:
         """The plan of the whole month, and how many of its rows count against it, by suspicion."""
         suspicions: Counter[str] = Counter()
         limits = self._limits(connection)
-        with FrameSpool(self._folder, empty_frame(PLAN_COLUMNS)) as spool:
+        with FrameSpool(self._folder, empty_frame(PLAN_COLUMNS), lasting=False) as spool:
             for wanted, above, up_to in self._ranges():
                 chunk = self._chunk(connection, wanted, terms, above, up_to)
                 suspicions.update(chunk["suspicion"].value_counts().to_dict())

@@ -118,7 +118,7 @@ def plan_creates(
     asked_for = m["refused_reason"] == RETRY_ASKED
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
-    still_new = (m["open_state"] == State.PLANNED.value) & (m["open_reason"] == "new")
+    planned_before = m["open_reason"].where(m["open_state"] == State.PLANNED.value)
     changed_since = twice = pd.Series(data=False, index=m.index)
     m["shared_loan"] = m["other_id"] = ""
     if claims is not None and kiva_loans is not None:
@@ -154,8 +154,10 @@ def plan_creates(
         (twice, State.HELD, "member_in_two_drafts", None),
         ((m["shared_loan"] != "") & ~approved, State.HELD, "member_in_other_draft", None),
         ((m["other_id"] != "") & ~approved, State.HELD, "may_be_at_kiva", None),
+        # A run that ended before its turn came changes nothing about why it is to go.
+        *((planned_before == why, State.PLANNED, why, None) for why in _WHY_PLANNED),
         (refused, State.PLANNED, "retried", None),
-        (m["last_version"].isna() | still_new, State.PLANNED, "new", None),
+        (m["last_version"].isna(), State.PLANNED, "new", None),
         (m["last_reason"] == NOT_THERE, State.PLANNED, "not_there_before", None),
         (m["open_state"] == State.DEFERRED.value, State.PLANNED, "waited", None),
     ]
@@ -328,3 +330,4 @@ def _write(plan: pd.DataFrame) -> np.ndarray:
 
 
 _NEVER_SENT = [state.value for state in NEVER_SENT]
+_WHY_PLANNED = ["new", "retried", "not_there_before", "waited"]

@@ -15,7 +15,7 @@ from kiva_pipeline.automation.schedules import (
 )
 from kiva_pipeline.definitions import build_definitions
 from kiva_pipeline.demo_home import demo_settings_file, unborn_demo_settings
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, MonthMark
 from kiva_pipeline.settings import Calendar
 
 FIRST = Month(2026, 1)
@@ -68,13 +68,38 @@ def test_drafts_ask_for_every_month_that_pa2s_window_touches(day, expected):
     ],
 )
 def test_repayments_ask_for_the_open_month_only(day, expected):
-    assert [str(month) for month in report_months(day, calendar())] == expected
+    assert [str(month) for month in report_months(day, calendar(), [])] == expected
 
 
 def test_repayments_follow_the_partners_own_reporting_days():
     late = calendar(opens=5, reporting_day=20)
-    open_days = [d for d in range(1, 32) if report_months(date(2026, 10, d), late)]
+    open_days = [d for d in range(1, 32) if report_months(date(2026, 10, d), late, [])]
     assert open_days == list(range(5, 21))
+
+
+def test_repayments_follow_what_a_person_said_of_the_month():
+    september = Month(2026, 9)
+    closed = [MonthMark(september, closed=True)]
+    assert report_months(date(2026, 10, 6), calendar(), closed) == []
+    extended = [MonthMark(september, extended_until=date(2026, 10, 20))]
+    assert report_months(date(2026, 10, 20), calendar(), extended) == [september]
+    assert report_months(date(2026, 10, 21), calendar(), extended) == []
+
+
+def test_a_tick_asks_again_what_a_person_said():
+    said = []
+    (schedule,) = [s for s in schedules(calendar(), lambda: said) if s.name == "repayments_daily"]
+    at = datetime(2026, 10, 20, 5, 0, tzinfo=UTC)
+    context = dg.build_schedule_context(scheduled_execution_time=at)
+    assert schedule.evaluate_tick(context).run_requests == []
+    said.append(MonthMark(Month(2026, 9), extended_until=date(2026, 10, 22)))
+    settings = unborn_demo_settings().model_copy(update={"calendar": calendar()})
+    repository = build_definitions(settings, demo_settings_file()).get_repository_def()
+    with time_machine.travel(at, tick=False):
+        tick = schedule.evaluate_tick(
+            dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository)
+        )
+    assert months(tick) == ["2026-09"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +116,7 @@ def test_journals_ask_for_the_running_month_and_at_first_the_one_before(day, exp
 
 
 def test_all_schedules_are_there_and_stopped_until_somebody_starts_them():
-    made = {s.name: s for s in schedules(calendar())}
+    made = {s.name: s for s in schedules(calendar(), list)}
     assert {n: (s.job_name, s.cron_schedule) for n, s in made.items()} == JOBS
     for schedule in made.values():
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED

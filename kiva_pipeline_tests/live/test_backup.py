@@ -3,10 +3,12 @@ until it is adopted again."""
 
 import json
 import os
-import shutil
+import re
 import sqlite3
 import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -15,42 +17,63 @@ from kiva_pipeline.errors import NotAllowedNowError
 from kiva_pipeline.submission.witness import trust
 from kiva_pipeline_tests.live.ledgers import ledger_at, process
 from kiva_pipeline_tests.live.partners import Partner
-from kiva_pipeline_tests.live.senders import LOANS, Kiva, send
+from kiva_pipeline_tests.live.senders import LOANS, ROWS, Kiva, know_august, send, states
 from kiva_pipeline_tests.live.test_ledger_opening import file_of, refusal
 from kiva_pipeline_tests.live.test_sender_lock import ON_SQLITE
 from kiva_pipeline_tests.submission import books
 
+PAGE = (Path(__file__).parents[2] / "docs" / "operate-ledger.md").read_text(encoding="utf-8")
 
-def back_up(ledger_url, file, request):
-    """As the page “Operate the ledger” says."""
+
+def on_the_page(what: str) -> str:
+    """The commands of the page “Operate the ledger” under a mark."""
+    found = re.search(rf"<!-- {what} -->\n```bash\n(.*?)```", PAGE, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def typed(commands, ledger_url, file, request):
+    """Type commands at a terminal, word for word."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "KIVA_PIPELINE_SETTINGS": str(Partner(file.parent, ledger_url).file),
+        "BACKUP": str(file),
+    }
     if ledger_url.startswith("sqlite"):
-        assert Partner(file.parent, ledger_url).types("backup", file) == 0
+        environment["STATE"] = str(file_of(ledger_url).parent)
     else:
         server = request.getfixturevalue("postgres")
-        run(server, "pg_dump", "--format=custom", f"--file={file}", database(ledger_url))
-
-
-def restore(file, ledger_url, request, *options):
-    """Into the place of a ledger that is not there any more."""
-    if ledger_url.startswith("sqlite"):
-        for old in file_of(ledger_url).parent.glob("ledger.sqlite*"):
-            old.unlink()
-        shutil.copy(file, file_of(ledger_url))
-        return
-    server = request.getfixturevalue("postgres")
-    server.do(f'DROP DATABASE "{database(ledger_url)}" WITH (FORCE)')
-    server.do(f'CREATE DATABASE "{database(ledger_url)}" ENCODING UTF8 TEMPLATE template0')
-    run(server, "pg_restore", f"--dbname={database(ledger_url)}", "--no-owner", *options, file)
-
-
-def run(server, program, *arguments):
-    address = server.address
+        server.program("pg_dump")
+        at = server.address
+        environment |= {
+            "DATABASE": database(ledger_url), "PGHOST": at.host or "", "PGPORT": str(at.port),
+            "PGUSER": at.username or "", "PGPASSWORD": at.password or "",
+        }  # fmt: skip
     subprocess.run(
-        [server.program(program), *map(str, arguments)],
-        check=True,
-        env={**os.environ, "PGHOST": address.host or "", "PGPORT": str(address.port),
-             "PGUSER": address.username or "", "PGPASSWORD": address.password or ""},
+        ["bash", "-euc", commands], check=True, env=environment, cwd=file.parent,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def engine_of(ledger_url):
+    return "sqlite" if ledger_url.startswith("sqlite") else "postgres"
+
+
+def back_up(ledger_url, file, request):
+    typed(on_the_page(f"backup {engine_of(ledger_url)}"), ledger_url, file, request)
+
+
+def restore(file, ledger_url, request):
+    typed(on_the_page(f"restore {engine_of(ledger_url)}"), ledger_url, file, request)
+
+
+def restore_badly(file, ledger_url, request, options):
+    """Without the option by which all of it is restored, or nothing."""
+    commands = on_the_page("restore postgres").replace("kiva-pipeline status", "")
+    assert "--single-transaction" in commands
+    commands = commands.replace("--single-transaction", options)
+    typed(commands, ledger_url, file, request)
 
 
 def database(ledger_url):
@@ -68,14 +91,14 @@ def test_a_backup_that_was_made_while_a_sender_was_at_work_is_whole_and_is_resto
             kiva.go_on.set()
             assert running.wait(60) == 0
         with ledger_at(ledger_url) as book:
-            assert set(books.states(book).values()) == {"accepted"}
+            assert set(states(book).values()) == {"accepted"}
             number = book.card().ledger_id
 
         restore(file, ledger_url, request)
         with ledger_at(ledger_url) as book:
             assert book.card().ledger_id == number
             # As it was in the middle of the second request, and a sender can take it from there.
-            assert Counter(books.states(book).values()) == {
+            assert Counter(states(book).values()) == {
                 "accepted": 2, "in_flight": 2, "planned": 4,
             }  # fmt: skip
             assert len(books.attempts(book)) == 2
@@ -86,6 +109,7 @@ def test_a_restored_ledger_sends_nothing_until_it_is_adopted_again(ledger_url, t
     state = {"folder": str(tmp_path / "state")}
     with Kiva() as kiva:
         with ledger_at(ledger_url) as book:
+            know_august(book, ROWS)
             books.mark(book, adopted_at="2026-09-01T00:00:00.000000Z", go_live_on="2026-09-01")
             trust(book, tmp_path / "state")  # as `adopt` does
             back_up(ledger_url, tmp_path / "backup", request)
@@ -101,7 +125,7 @@ def test_a_restored_ledger_sends_nothing_until_it_is_adopted_again(ledger_url, t
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("left_out", ["--section=pre-data", "rows of one table", "the end"])
+@pytest.mark.parametrize("left_out", ["all but the tables", "the rows of one table", "the indexes"])
 @pytest.mark.parametrize(
     "ledger_url", [pytest.param("postgres", marks=pytest.mark.live)], indirect=True
 )
@@ -110,20 +134,15 @@ def test_a_restore_that_broke_off_is_refused(ledger_url, tmp_path, request, left
         send(book, kiva.url, tmp_path)
     file = tmp_path / "backup"
     back_up(ledger_url, file, request)
-    server = request.getfixturevalue("postgres")
-    if left_out == "--section=pre-data":  # tables, and neither rows nor indexes
-        restore(file, ledger_url, request, left_out)
-    elif left_out == "the end":  # all rows, and no index
-        restore(file, ledger_url, request, "--section=pre-data", "--section=data")
-    else:  # as when a row can't be read: the rest goes on, but the reference to it can't be made
-        contents = subprocess.run(
-            [server.program("pg_restore"), "--list", file],
-            check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
-        kept = [line for line in contents.splitlines() if "TABLE DATA public attempt" not in line]
-        (tmp_path / "list").write_text("\n".join(kept))
+    if left_out == "all but the tables":
+        restore_badly(file, ledger_url, request, "--section=pre-data")
+    elif left_out == "the indexes":
+        restore_badly(file, ledger_url, request, "--section=pre-data --section=data")
+    else:  # as when rows can't be read: the rest goes on, but a reference to them can't be made
+        typed('pg_restore --list "$BACKUP" | grep -v "TABLE DATA public attempt" >"$BACKUP.list"',
+              ledger_url, file, request)  # fmt: skip
         with pytest.raises(subprocess.CalledProcessError):
-            restore(file, ledger_url, request, f"--use-list={tmp_path / 'list'}")
+            restore_badly(file, ledger_url, request, '--use-list="$BACKUP.list"')
     told = refusal(ledger_url)
     assert "half-restored backup" in told
     assert "never start with an empty ledger" in told
@@ -173,7 +192,7 @@ def test_the_command_says_what_it_copied(ledger_url, tmp_path, capsys):
     out, err = capsys.readouterr()
     if ledger_url.startswith("sqlite"):
         assert code == 0
-        assert json.loads(out)["rows"]["submission"] == len(LOANS)
+        assert json.loads(out)["rows"]["submission"] == 2 * len(LOANS)
     else:
         assert code == 5
         assert "pg_dump" in err

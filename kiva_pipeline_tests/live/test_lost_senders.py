@@ -8,9 +8,8 @@ import pytest
 
 from kiva_pipeline.errors import LedgerError
 from kiva_pipeline_tests.live.ledgers import ledger_at, process
-from kiva_pipeline_tests.live.senders import BATCHES, LOANS, Kiva, send
+from kiva_pipeline_tests.live.senders import BATCHES, LOANS, Kiva, of_september, send, states
 from kiva_pipeline_tests.live.test_sender_lock import ON_POSTGRES, end_senders
-from kiva_pipeline_tests.submission import books
 
 
 def arrived(kiva):
@@ -30,8 +29,8 @@ def test_a_killed_senders_rows_are_in_doubt_and_the_next_one_sends_the_rest(ledg
         result = send(book, kiva.url, tmp_path, wait_seconds=60)
         assert result.recovered == 2
         assert arrived(kiva) == dict.fromkeys(LOANS, 1)
-        assert Counter(books.states(book).values()) == {"accepted": 6, "uncertain": 2}
-        in_doubt = [row for row in books.versions(book) if row["state"] == "uncertain"]
+        assert Counter(states(book).values()) == {"accepted": 6, "uncertain": 2}
+        in_doubt = [row for row in of_september(book) if row["state"] == "uncertain"]
         assert {row["reason_code"] for row in in_doubt} == {"crashed"}
 
 
@@ -64,12 +63,12 @@ def test_a_sender_that_loses_its_session_sends_no_more_and_says_why(
         assert "the connection broke" in ended[0].message
         assert len(kiva.posts) == 2
         # The answer was known when the session was found lost, and was not thrown away.
-        assert Counter(books.states(book).values()) == {"accepted": 4, "planned": 4}
+        assert Counter(states(book).values()) == {"accepted": 4, "planned": 4}
 
         result = send(book, kiva.url, tmp_path, run_id="run-2")
         assert (result.recovered, len(kiva.posts)) == (0, BATCHES)
         assert arrived(kiva) == dict.fromkeys(LOANS, 1)
-        assert set(books.states(book).values()) == {"accepted"}
+        assert set(states(book).values()) == {"accepted"}
 
 
 @ON_POSTGRES
@@ -97,9 +96,9 @@ def test_an_answer_that_comes_late_settles_its_own_attempt_after_another_sender_
         end_senders(postgres, ledger_url)
         take_over()
         assert taken_over == [2]
-        assert Counter(books.states(book).values()) == {"accepted": 6, "uncertain": 2}
+        assert Counter(states(book).values()) == {"accepted": 6, "uncertain": 2}
         kiva.go_on.set()
         sending.join(60)
         assert ended
         assert arrived(kiva) == dict.fromkeys(LOANS, 1)
-        assert set(books.states(book).values()) == {"accepted"}
+        assert set(states(book).values()) == {"accepted"}

@@ -13,7 +13,7 @@ from kiva_pipeline.cli.main import command_line
 from kiva_pipeline_tests.between import Between, between
 from kiva_pipeline_tests.conftest import BOTH_ENGINES, POSTGRES
 from kiva_pipeline_tests.live.ledgers import ledger_at
-from kiva_pipeline_tests.live.senders import LOANS, Kiva, send
+from kiva_pipeline_tests.live.senders import LOANS, Kiva, of_september, send
 from kiva_pipeline_tests.partner_api.servers import Reply
 from kiva_pipeline_tests.submission import books
 from kiva_pipeline_tests.submission.sending import DRAFTS, JOURNALS, REPAYMENTS
@@ -37,7 +37,11 @@ def practised(factory: pytest.TempPathFactory, **state: str) -> Iterator[Told]:
     """A month of every stream: an answer is lost, then all is there, then nothing is new."""
     with (
         demo_world(
-            factory, loans=60, state=state, repayments={"repayments_replace": True}
+            factory,
+            loans=60,
+            state=state,
+            api={"max_in_flight": 1},
+            repayments={"repayments_replace": True},
         ) as world,
         between(world) as way,
     ):
@@ -131,6 +135,6 @@ def test_what_no_database_can_hold_does_not_stop_a_run(engine, tmp_path, request
         rows = [books.report_row(loan, client_id=f"𝒞-😀-{loan}") for loan in LOANS[:2]]
         result = send(book, kiva.url, tmp_path, rows=rows)
         assert books.decided(result) == {LOANS[0]: "rejected", LOANS[1]: "accepted"}
-        kept = books.versions(book)
+        kept = of_september(book)
         assert {row["remote_ref"] for row in kept} == {"a\N{REPLACEMENT CHARACTER}b"}
         assert kept[0]["client_id"] == f"𝒞-😀-{LOANS[0]}"

@@ -1,6 +1,7 @@
 """Real servers on loopback: one that speaks HTTP as a test tells it to, one that breaks it."""
 
 import json
+import os
 import socket
 import ssl
 import struct
@@ -40,11 +41,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; a ``body`` that is not bytes is sent as JSON."""
+    """An answer; a ``body`` that is not bytes is sent as JSON, and ``instead`` breaks HTTP."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    instead: Callable[[socket.socket], None] | None = None
 
     @property
     def content(self) -> bytes:
@@ -126,6 +128,10 @@ def _handler(server: HttpServer) -> type[BaseHTTPRequestHandler]:
             reply = server.reply(
                 Asked(self.command, self.path, self.headers, body, self.client_address)
             )
+            if reply.instead:
+                self.close_connection = True
+                reply.instead(self.connection)
+                return
             content = reply.content
             self.send_response(reply.status)
             for name, value in ({"Content-Length": str(len(content))} | reply.headers).items():
@@ -202,7 +208,7 @@ def answering(content: bytes) -> Callable[[socket.socket], None]:
 def reset(connection: socket.socket) -> None:
     """End a connection with a RST, as a crashed or impatient machine in between does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
+    os.close(connection.detach())  # at once, whoever else holds the socket
 
 
 def closed_port() -> int:

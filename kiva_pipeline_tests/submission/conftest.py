@@ -8,6 +8,8 @@ import pytest
 
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline_tests.submission.books import PARTNER, Office, settings_for
+from kiva_pipeline_tests.submission.desk import Desk
+from kiva_pipeline_tests.submission.kiva import LoopbackKiva
 
 NewUrl = Callable[[], str]
 
@@ -37,3 +39,18 @@ def book(ledger_url: str) -> Iterator[Ledger]:
 def office(book: Ledger, tmp_path: Path) -> Office:
     """A new ledger, on a day on which the report of September is open."""
     return Office(book, settings_for(), tmp_path / "spool")
+
+
+@pytest.fixture
+def kiva(ledger_url: str) -> Iterator[LoopbackKiva]:
+    """A Kiva that knows where the ledger is."""
+    with LoopbackKiva(ledger_url) as server:
+        yield server
+
+
+@pytest.fixture
+def desk(kiva: LoopbackKiva, book: Ledger, tmp_path: Path) -> Desk:
+    """Sends months to ``kiva``; one request at a time, one report row a request."""
+    first = Desk(kiva, book, settings_for(kiva.url), tmp_path / "spool")
+    state = {"folder": tmp_path / "state", "wait_for_lock_seconds": 0}
+    return first.having(state=state, repayments={"batch_size": 1})
