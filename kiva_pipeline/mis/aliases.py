@@ -110,7 +110,8 @@ class AliasedSource:
         asked = sorted({to_mis.get(loan_id, loan_id) for loan_id in loan_ids})
         chunks = [self._named(chunk) for chunk in self._source.balances(asked, as_of)]
         if chunks:
-            yield pd.concat(chunks, ignore_index=True).sort_values("loan_id", ignore_index=True)
+            every = pd.concat(chunks, ignore_index=True)
+            yield every.sort_values("loan_id", kind="stable", ignore_index=True)
 
     def group_members(self, group_ids: Sequence[str]) -> pd.DataFrame:
         """Asked and answered under Kiva's ids."""
