@@ -158,6 +158,28 @@ def test_a_draft_that_waited_at_go_live_and_was_named_is_not_sent_before_or_afte
         nothing_twice(world)
 
 
+def test_an_adopted_draft_that_the_mis_changes_needs_a_person(tmp_path_factory):
+    with demo_world(tmp_path_factory, loans=120, adopted=False) as world:
+        planned = good_drafts(world)
+        draft = an_individual(planned)
+        typed_in_pa2(world, planned, draft)
+        adopt_again(world)
+        sql(
+            world.mis,
+            "UPDATE loans SET disbursed_on = NULL, expected_disbursal_on = '2026-10-30'"
+            " WHERE loan_id = ?",
+            draft,
+        )
+        sent = send(world.settings, DRAFTS, RUNNING_MONTH)
+        assert sent.rows.loc[draft, "decision"] == "needs_person"
+        (reason,) = json.loads(sent.rows.loc[draft, "reasons"])
+        assert reason["detail"] == f"day {planned.rows.loc[draft, 'effective_on']} → 2026-10-30"
+        sql(world.mis, "DELETE FROM loans WHERE loan_id = ?", draft)
+        gone = send(world.settings, DRAFTS, RUNNING_MONTH)
+        assert gone.reason(draft) == "accepted_then_gone"
+        nothing_twice(world)
+
+
 def test_a_draft_that_was_forgotten_at_go_live_is_met_once_kiva_lists_it(world):
     planned = good_drafts(world)
     draft = an_individual(planned)
@@ -317,6 +339,24 @@ def test_a_loan_whose_id_was_changed_before_go_live_is_caught_by_kivas_own_list(
         assert sent.rows.loc[f"M{draft}", "decision"] == "held"
         (reason,) = json.loads(sent.rows.loc[f"M{draft}", "reasons"])
         assert (reason["code"], reason["detail"]) == ("may_be_at_kiva", f"loan {draft}")
+
+
+def test_a_repeated_loan_is_no_copy_where_the_mis_knows_the_day_of_the_earlier_one(
+    tmp_path_factory,
+):
+    with demo_world(tmp_path_factory, loans=120, adopted=False) as world:
+        planned = good_drafts(world)
+        draft = an_individual(planned)
+        other = typed_in_pa2(world, planned, draft, loan_id="EARLIER-1")
+        publish(world, other, made_on=PRACTICE_DAY - timedelta(days=60))
+        another_member(world, draft, "EARLIER-1")
+        sql(
+            world.mis,
+            "UPDATE loans SET disbursed_on = '2026-08-10' WHERE loan_id = 'EARLIER-1'",
+        )
+        adopt_again(world)
+        assert send(world.settings, DRAFTS, RUNNING_MONTH).rows.loc[draft, "decision"] == "accepted"
+        nothing_twice(world)
 
 
 def test_a_person_who_looked_lets_the_very_draft_go_that_they_saw(tmp_path_factory):
