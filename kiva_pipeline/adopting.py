@@ -19,7 +19,8 @@ from kiva_pipeline.settings import Secrets, Settings
 from kiva_pipeline.submission.adopt import Adoption, AdoptionReport, adopt, preview
 from kiva_pipeline.submission.adopted_rows import WaitingDraft
 from kiva_pipeline.submission.adoption_files import AdoptionFiles, Faults
-from kiva_pipeline.submission.ledger import Ledger, last_sent, ledger_exists
+from kiva_pipeline.submission.figures_sent import ids_sent
+from kiva_pipeline.submission.ledger import Ledger, ledger_exists
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.reporting_period import (
     marks_of_ledger,
@@ -173,7 +174,7 @@ def _ask_for_drafts(settings: Settings, files: AdoptionFiles, book: Ledger | Non
 
 def _reported(book: Ledger) -> set[str]:
     with book.reading() as connection:
-        return {row.business_id for row in last_sent(connection, "repayment", above="", up_to=None)}
+        return ids_sent(connection, "repayment")
 
 
 def proposals(

@@ -108,3 +108,20 @@ def test_a_reader_keeps_the_file_that_it_began_with(tmp_path: Path) -> None:
     write_frame(rows(100, 103), file)
     pd.testing.assert_frame_equal(pd.concat([first, *reader], ignore_index=True), rows(0, 9))
     assert len(StoredFrame(file)) == 3
+
+
+def test_a_frame_that_only_one_run_needs_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    with FrameSpool(tmp_path, EMPTY, lasting=False) as spool:
+        for start, stop in [(0, 1), (1, 8), (8, 8), (8, 20)]:
+            spool.append(rows(start, stop))
+    stored = spool.finished
+    assert mode(Path(str(stored.path))) == 0o600
+    assert len(stored) == 20
+    pd.testing.assert_frame_equal(stored.read(), rows(0, 20))
+    pd.testing.assert_frame_equal(stored.read(["minor"]), rows(0, 20)[["minor"]])
+    for size in (1, 5, 100):
+        chunks = list(stored.chunks(["day", "name"], rows=size))
+        assert all(0 < len(chunk) <= size for chunk in chunks)
+        pd.testing.assert_frame_equal(
+            pd.concat(chunks, ignore_index=True), rows(0, 20)[["day", "name"]]
+        )

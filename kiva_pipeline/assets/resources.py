@@ -15,6 +15,7 @@ from kiva_pipeline.field_key import field_key
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.client import PartnerApi
+from kiva_pipeline.process import few_collections
 from kiva_pipeline.settings import Secrets, Settings, load_settings
 from kiva_pipeline.submission.ledger import Ledger
 
@@ -24,6 +25,10 @@ class PartnerResource(dg.ConfigurableResource["PartnerResource"]):
 
     settings_file: str = Field(description="The partner's YAML file.")
     _settings: Settings | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """The process is a run's from here on."""
+        few_collections()
 
     @property
     def settings(self) -> Settings:

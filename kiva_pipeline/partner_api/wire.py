@@ -113,14 +113,29 @@ def repayments_body(
         amounts: Exact plain digits in major units.
         three_column: Send the client id too.
     """
-    rows: list[dict[str, object]] = [
-        {"loan_id": loan_id, "amount": orjson.Fragment(digits)}
-        for loan_id, digits in zip(loan_ids, amounts, strict=True)
-    ]
+    # Written by hand: every value is finished JSON, and an object a row costs three times as much.
+    ids = _json_texts(loan_ids)
     if three_column:
-        for row, client_id in zip(rows, client_ids, strict=True):
-            row["client_id"] = client_id
-    return orjson.dumps({"repayments": rows})
+        rows = [
+            f'{{"loan_id":{loan_id},"amount":{amount},"client_id":{client_id}}}'
+            for loan_id, amount, client_id in zip(
+                ids, amounts, _json_texts(client_ids), strict=True
+            )
+        ]
+    else:
+        rows = [
+            f'{{"loan_id":{loan_id},"amount":{amount}}}'
+            for loan_id, amount in zip(ids, amounts, strict=True)
+        ]
+    return f'{{"repayments":[{",".join(rows)}]}}'.encode()
+
+
+def _json_texts(texts: Sequence[str]) -> list[str]:
+    """Each text as JSON."""
+    together = orjson.dumps(list(texts)).decode()
+    if "\\" in together:  # a quotation mark inside a text is escaped too
+        return [orjson.dumps(text).decode() for text in texts]
+    return [f'"{text}"' for text in together[2:-2].split('","')] if texts else []
 
 
 def journals_body(payloads: Sequence[bytes], envelope: str) -> bytes:

@@ -4,17 +4,19 @@ What must not break: ``write_intents`` is committed before any of its requests i
 answer settles the rows of its own attempt and no others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
 from kiva_pipeline.submission.ledger_writes import Actor, note, note_rows, pieces
+from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
-from kiva_pipeline.submission.tables import attempt, submission
+from kiva_pipeline.submission.tables import OPEN_CLAUSE, attempt, submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +26,18 @@ class Intent:
     Attributes:
         attempt_id: Unique; sent as ``X-Request-ID``.
         kind: The kind of effect.
+        period: The ledger's period of its rows.
         month: The partition that asks for it.
-        row_ids: The submission rows that are in it.
+        group: The rows that are in it.
         total: Sum of their amounts in minor units, for the audit.
         body_sha256: Of the exact bytes that go out.
     """
 
     attempt_id: str
     kind: str
+    period: str
     month: str
-    row_ids: Sequence[int]
+    group: Group
     total: int | None
     body_sha256: str
 
@@ -42,7 +46,7 @@ class Intent:
 class RowOutcome:
     """What one row of an attempt became, where it differs from the attempt's own outcome."""
 
-    row_id: int
+    business_id: str
     state: State
     reason_code: str
     reasons: str
@@ -89,7 +93,7 @@ def recover_orphans(connection: Connection, actor: Actor) -> int:
     ).scalars().all()  # fmt: skip
     found = connection.execute(
         submission.update()
-        .where(submission.c.state == State.IN_FLIGHT.value)
+        .where(sa.text(OPEN_CLAUSE), submission.c.state == State.IN_FLIGHT.value)
         .values(
             state=State.UNCERTAIN.value,
             reason_code="crashed",
@@ -119,6 +123,9 @@ def recover_orphans(connection: Connection, actor: Actor) -> int:
 def write_intents(connection: Connection, intents: Sequence[Intent], actor: Actor) -> None:
     """Write ahead: planned rows become in flight, each with the attempt that will carry it.
 
+    A version that is new enters the ledger here: the event of its attempt tells that it was
+    planned. Its reason in words is left out, because its outcome replaces it.
+
     Raises:
         RuntimeError: A row was not planned any more: two senders, or a fault of ours. Nothing of
             this transaction may be sent.
@@ -127,32 +134,23 @@ def write_intents(connection: Connection, intents: Sequence[Intent], actor: Acto
         return
     now = now_text()
     connection.execute(
-        attempt.insert(),
+        _NEW_ATTEMPT,
         [
             {
                 "id": intent.attempt_id, "kind": intent.kind, "month": intent.month,
-                "run_id": actor.run_id, "items": len(intent.row_ids), "total": intent.total,
+                "run_id": actor.run_id, "items": len(intent.group.rows), "total": intent.total,
                 "body_sha256": intent.body_sha256, "started_at": now,
             }
             for intent in intents
         ],
     )  # fmt: skip
     for intent in intents:
-        changed = 0
-        for ids in pieces(intent.row_ids):
-            changed += connection.execute(
-                submission.update()
-                .where(submission.c.id.in_(ids), submission.c.state == State.PLANNED.value)
-                .values(
-                    state=State.IN_FLIGHT.value,
-                    attempt_id=intent.attempt_id,
-                    run_id=actor.run_id,
-                    updated_at=now,
-                )
-            ).rowcount
-        if changed != len(intent.row_ids):
-            msg = "rows that were to be sent are not planned any more"
-            raise RuntimeError(msg)
+        become = {
+            "state": State.IN_FLIGHT.value, "attempt_id": intent.attempt_id,
+            "run_id": actor.run_id, "updated_at": now,
+        }  # fmt: skip
+        _insert_new(connection, intent, become)
+        _update_known(connection, intent, become)
     note(
         connection,
         [
@@ -166,6 +164,37 @@ def write_intents(connection: Connection, intents: Sequence[Intent], actor: Acto
     )  # fmt: skip
 
 
+def _insert_new(connection: Connection, intent: Intent, become: Mapping[str, str]) -> None:
+    shared = {
+        **become, "kind": intent.kind, "period": intent.period, "month": intent.month,
+        "reasons": "", "remote_ref": "", "confirm_url": "",
+    }  # fmt: skip
+    try:
+        insert_versions(connection, shared, intent.group.new_rows.columns())
+    except sa.exc.IntegrityError:
+        raise RuntimeError(_NOT_PLANNED) from None
+
+
+def _update_known(connection: Connection, intent: Intent, become: Mapping[str, str]) -> None:
+    s = submission.c
+    known = intent.group.known_rows.column("business_id")
+    changed = sum(
+        connection.execute(
+            submission.update()
+            .where(
+                s.kind == intent.kind,
+                s.period == intent.period,
+                s.business_id.in_(ids),
+                s.state == State.PLANNED.value,
+            )
+            .values(**become)
+        ).rowcount
+        for ids in pieces(known)
+    )
+    if changed != len(known):
+        raise RuntimeError(_NOT_PLANNED)
+
+
 def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None:
     """Record how an attempt ended, for itself and for each of its rows.
 
@@ -174,31 +203,24 @@ def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None
     for which they were planned.
     """
     now = now_text()
-    this = attempt.c.id == settlement.attempt_id
-    late = connection.execute(sa.select(attempt.c.verdict).where(this)).scalar_one() is not None
-    connection.execute(
-        attempt.update()
-        .where(this)
-        .values(
-            verdict=settlement.verdict,
-            http_status=settlement.http_status,
-            cause=settlement.cause,
-            remote_ref=settlement.remote_ref or None,
-            confirm_url=settlement.confirm_url or None,
-            finished_at=now,
-        )
-    )
+    ended = {
+        "this": settlement.attempt_id, "to_verdict": settlement.verdict,
+        "to_status": settlement.http_status, "to_cause": settlement.cause,
+        "to_ref": settlement.remote_ref or None, "to_url": settlement.confirm_url or None,
+        "at": now,
+    }  # fmt: skip
+    late = connection.execute(_END_OPEN_ATTEMPT, ended).rowcount == 0
+    if late:
+        connection.execute(_END_ATTEMPT, ended)
     s = submission.c
-    own = (s.attempt_id == settlement.attempt_id) & s.state.in_(
-        [State.IN_FLIGHT.value, State.UNCERTAIN.value]
-    )
+    own = (s.attempt_id == settlement.attempt_id) & _UNANSWERED
     refs = {
         "remote_ref": settlement.remote_ref,
         "confirm_url": settlement.confirm_url,
         "updated_at": now,
     }
     for outcome in settlement.exceptions:
-        this_row = own & (s.id == outcome.row_id)
+        this_row = own & (s.business_id == outcome.business_id)
         note_rows(connection, this_row, "settled", outcome.state, outcome.reason_code, actor)
         connection.execute(
             submission.update()
@@ -226,7 +248,45 @@ def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None
         )  # fmt: skip
     told = {"reason_code": settlement.reason_code, "reasons": settlement.reasons}
     connection.execute(
-        submission.update()
-        .where(own)
-        .values(state=settlement.state.value, **({} if given_back else told), **refs)
+        _GIVE_BACK if given_back else _SETTLE,
+        {
+            "this": settlement.attempt_id, "to_state": settlement.state.value,
+            **({} if given_back else told), **refs,
+        },
+    )  # fmt: skip
+
+
+_NOT_PLANNED = "rows that were to be sent are not planned any more"
+# Plain comparisons: SQLite makes the list of an IN anew in each statement.
+_UNANSWERED = sa.or_(
+    submission.c.state == sa.literal_column(f"'{State.IN_FLIGHT.value}'"),
+    submission.c.state == sa.literal_column(f"'{State.UNCERTAIN.value}'"),
+)
+# Made once: a statement is cheap to run and dear to build.
+_NEW_ATTEMPT = attempt.insert()
+_END_ATTEMPT = (
+    attempt.update()
+    .where(attempt.c.id == sa.bindparam("this"))
+    .values(
+        verdict=sa.bindparam("to_verdict"),
+        http_status=sa.bindparam("to_status"),
+        cause=sa.bindparam("to_cause"),
+        remote_ref=sa.bindparam("to_ref"),
+        confirm_url=sa.bindparam("to_url"),
+        finished_at=sa.bindparam("at"),
     )
+)
+_END_OPEN_ATTEMPT = _END_ATTEMPT.where(attempt.c.verdict.is_(None))
+_GIVE_BACK = (
+    submission.update()
+    .where(submission.c.attempt_id == sa.bindparam("this"), _UNANSWERED)
+    .values(
+        state=sa.bindparam("to_state"),
+        remote_ref=sa.bindparam("remote_ref"),
+        confirm_url=sa.bindparam("confirm_url"),
+        updated_at=sa.bindparam("updated_at"),
+    )
+)
+_SETTLE = _GIVE_BACK.values(
+    reason_code=sa.bindparam("reason_code"), reasons=sa.bindparam("reasons")
+)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.partner_api.exchange import PostKind
-from kiva_pipeline.submission.ledger import Rows, last_sent
+from kiva_pipeline.submission.figures_sent import last_sent
+from kiva_pipeline.submission.ledger import Rows
 from kiva_pipeline.submission.states import ADOPTED, State
 from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, submission
 
@@ -33,14 +34,11 @@ def baselines_frame(
         above: The range begins behind this id.
         up_to: And ends with this one; None means to the end.
     """
+    kind = PostKind.REPAYMENT.value
     newest = pd.DataFrame.from_records(
-        [
-            (row.business_id, row.period, row.amount, row.currency_digits)
-            for row in last_sent(connection, PostKind.REPAYMENT.value, above=above, up_to=up_to)
-        ],
+        last_sent(connection, kind, wanted.tolist(), above=above, up_to=up_to),
         columns=["business_id", "period", "amount", "digits"],
     ).astype({"business_id": "str", "period": "str", "amount": "Int64", "digits": "Int64"})
-    newest = newest.drop_duplicates("business_id", keep="last")
     without = wanted[~wanted.isin(newest["business_id"])]
     if without.empty:
         return newest

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kiva_pipeline.errors import SourceError
-from kiva_pipeline.money import to_digits
+from kiva_pipeline.money import all_digits
 from kiva_pipeline.partner_api import wire
 from kiva_pipeline.settings import Journals, Repayments
+from kiva_pipeline.submission.planned_rows import column_of
 
 
 class PhotoChangedError(Exception):
@@ -66,16 +67,14 @@ class RepaymentBodies:
 
     def __call__(self, rows: Sequence[Any]) -> bytes:
         """The body of one upload; outstanding is disbursed minus repaid, exactly."""
-        outstanding = self.terms.amount == "principal_outstanding"
+        amounts = column_of(rows, "amount")
+        if self.terms.amount == "principal_outstanding":
+            pairs = zip(column_of(rows, "disbursed"), amounts, strict=True)
+            amounts = [disbursed - repaid for disbursed, repaid in pairs]
         return wire.repayments_body(
-            [row.business_id for row in rows],
-            [row.client_id for row in rows],
-            [
-                to_digits(
-                    row.disbursed - row.amount if outstanding else row.amount, row.currency_digits
-                )
-                for row in rows
-            ],
+            column_of(rows, "business_id"),
+            column_of(rows, "client_id"),
+            all_digits(amounts, column_of(rows, "currency_digits")),
             three_column=self.terms.column_format == "three_column",
         )
 

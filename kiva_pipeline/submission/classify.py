@@ -89,7 +89,7 @@ def _success(kind: PostKind, answer: Answered, sent_loan_ids: Collection[str]) -
     receipt = wire.read_receipt(kind, answer.body)
     if receipt is None or not receipt.reference:
         return Verdict(Fate.UNCERTAIN, answer.status, "2xx without a reference")
-    sent = {normalised_id(loan_id) for loan_id in sent_loan_ids}
+    sent = {normalised_id(loan_id) for loan_id in sent_loan_ids} if receipt.problems else ()
     foreign = any(normalised_id(problem.loan_id) not in sent for problem in receipt.problems)
     return Verdict(
         Fate.UNCERTAIN if foreign else Fate.ACCEPTED,

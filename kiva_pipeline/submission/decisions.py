@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from kiva_pipeline.submission.ledger import known_outcomes
+from kiva_pipeline.submission.ledger import attempt_references, known_outcomes
 from kiva_pipeline.submission.states import State
 
 DECISION_COLUMNS = {
@@ -71,26 +73,39 @@ def final_decisions(
             dry run it stays ``planned``.
     """
     rows = plan.assign(attempt_id="", remote_ref="", confirm_url="")
-    planned = rows["decision"] == State.PLANNED.value
+    planned = (rows["decision"] == State.PLANNED.value).to_numpy(dtype=bool)
     if read_back and planned.any():
         ids = rows.loc[planned, "business_id"]
-        outcomes = pd.DataFrame.from_records(
-            [tuple(row) for row in known_outcomes(connection, kind, period, ids.min(), ids.max())],
-            columns=["business_id", "version", *_OUTCOME],
-        ).drop_duplicates("business_id", keep="last")
-        found = rows.loc[planned, ["business_id"]].merge(
-            outcomes.astype({"business_id": "str"}),
-            on="business_id",
-            how="left",
-            validate="one_to_one",
-        )
-        for column, source in zip(
-            ["decision", "reason_code", "reasons", "attempt_id", "remote_ref", "confirm_url"],
-            _OUTCOME,
-            strict=True,
-        ):
-            rows.loc[planned, column] = found[source].fillna("").astype("str").to_numpy()
+        found = _outcomes(connection, kind, period, ids)
+        for column, values in found.items():
+            if planned.all():
+                rows[column] = values
+            else:
+                told = rows[column].to_numpy(dtype=object, copy=True)
+                told[planned] = values
+                rows[column] = told
     return rows[list(DECISION_COLUMNS)].astype(DECISION_COLUMNS)
 
 
-_OUTCOME = ["state", "reason_code", "reasons", "attempt_id", "remote_ref", "confirm_url"]
+def _outcomes(
+    connection: Connection, kind: str, period: str, ids: "pd.Series[str]"
+) -> dict[str, "NDArray[np.object_]"]:
+    """The columns of what became of each of these ids; "" where the ledger has none."""
+    outcomes = known_outcomes(connection, kind, period, ids.iloc[0], ids.iloc[-1])
+    of_id, *columns = list(zip(*outcomes, strict=True)) or [()] * (len(_OUTCOME) + 1)
+    # Sorted by id and version: the last one of an id is the newest.
+    places = dict(zip(of_id, range(len(of_id)), strict=True))
+    at = np.array([places.get(each, -1) for each in ids.tolist()])
+    told = {
+        name: np.array([*column, ""], dtype=object)[at]
+        for name, column in zip(_OUTCOME, columns, strict=True)
+    }
+    attempts = told["attempt_id"].tolist()
+    refs = attempt_references(connection, sorted(set(attempts) - {""}))
+    for i, name in enumerate(("remote_ref", "confirm_url")):
+        told[name] = np.array([refs.get(each, _NO_REFS)[i] for each in attempts], dtype=object)
+    return told
+
+
+_OUTCOME = ["decision", "reason_code", "reasons", "attempt_id"]
+_NO_REFS = ("", "")

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kiva_pipeline.periods import Month
 from kiva_pipeline.submission.approvals import approved_figures
-from kiva_pipeline.submission.ledger import last_sent
+from kiva_pipeline.submission.figures_sent import last_sent
 from kiva_pipeline.submission.states import LIFTED_BY_APPROVAL, State
 from kiva_pipeline.submission.tables import submission
 
@@ -108,11 +108,6 @@ def _last(connection: Connection, ids: "pd.Series[str]") -> pd.DataFrame:
     columns = ["loan_id", "last_month", "last_amount", "last_digits"]
     rows = []
     if len(ids):
-        wanted = set(ids)
-        rows = [
-            (row.business_id, row.period, row.amount, row.currency_digits)
-            for row in last_sent(connection, _REPORT, above="", up_to=ids.iloc[-1])
-            if row.business_id in wanted
-        ]
+        rows = last_sent(connection, _REPORT, ids.tolist(), above="", up_to=ids.iloc[-1])
     newest = pd.DataFrame.from_records(rows, columns=columns)
-    return newest.drop_duplicates("loan_id", keep="last").astype({"loan_id": "str"})
+    return newest.astype({"loan_id": "str"})

@@ -243,47 +243,37 @@ def known_rows(
     return connection.execute(query).all()
 
 
-def last_sent(connection: Connection, kind: str, *, above: str, up_to: str | None) -> Rows:
-    """The newest figure of each id in ``(above, up_to]`` that Kiva has, or may have.
+def known_outcomes(connection: Connection, kind: str, period: str, first: str, last: str) -> Rows:
+    """``business_id, state, reason_code, reasons, attempt_id`` of each version in a range of ids.
 
-    One whose answer was lost counts: a later report must not fall behind it unseen.
-
-    Returns:
-        ``business_id, period, amount, currency_digits, version``, sorted by id and version.
+    From ``first`` to ``last``, sorted by id and version; "" where there is no attempt.
     """
     s = submission.c
-    at_kiva = sa.text(AT_KIVA_CLAUSE)  # to the letter as in the partial index, so that it is used
-    newest = (
-        sa.select(s.business_id, sa.func.max(s.period).label("period"))
-        .where(s.kind == kind, at_kiva, s.business_id > above)
-        .group_by(s.business_id)
-    )
-    if up_to is not None:
-        newest = newest.where(s.business_id <= up_to)
-    latest = newest.subquery()
     return connection.execute(
-        sa.select(s.business_id, s.period, s.amount, s.currency_digits, s.version)
-        .join(latest, (s.business_id == latest.c.business_id) & (s.period == latest.c.period))
-        .where(s.kind == kind, at_kiva)
+        sa.select(
+            s.business_id, s.state, s.reason_code, s.reasons, sa.func.coalesce(s.attempt_id, "")
+        )
+        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
         .order_by(s.business_id, s.version)
     ).all()
 
 
-def known_outcomes(connection: Connection, kind: str, period: str, first: str, last: str) -> Rows:
-    """What became of each version with an id from ``first`` to ``last``, sorted by id, version."""
-    s = submission.c
-    return connection.execute(
-        sa.select(
-            s.business_id, s.version, s.state, s.reason_code, s.reasons, s.attempt_id,
-            s.remote_ref, s.confirm_url,
-        )
-        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
-        .order_by(s.business_id, s.version)
-    ).all()  # fmt: skip
+def attempt_references(
+    connection: Connection, attempt_ids: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """``remote_ref, confirm_url`` by attempt; "" where Kiva gave none."""
+    a = attempt.c
+    references: dict[str, tuple[str, str]] = {}
+    for start in range(0, len(attempt_ids), 500):
+        some = attempt_ids[start : start + 500]
+        query = sa.select(a.id, a.remote_ref, a.confirm_url).where(a.id.in_(some))
+        references |= {row.id: (row.remote_ref or "", row.confirm_url or "")
+                       for row in connection.execute(query)}  # fmt: skip
+    return references
 
 
 def draft_members(connection: Connection) -> Rows:
-    """``business_id, loan_ids, client_ids, state`` of every draft that has a claim on its loans.
+    """Every draft that has a claim on its loans: ids, members, clients, amount, day, state.
 
     A draft that was only blocked, refused or withdrawn has none. ``loan_ids`` is a JSON list,
     frozen when the draft was planned: the members whose figures make up a group's.
@@ -294,7 +284,16 @@ def draft_members(connection: Connection) -> Rows:
         State.ALREADY_AT_KIVA,
     ]  # fmt: skip
     return connection.execute(
-        sa.select(s.business_id, s.loan_ids, s.client_ids, s.state)
+        sa.select(
+            s.business_id,
+            s.loan_ids,
+            s.client_ids,
+            s.state,
+            s.amount,
+            s.currency,
+            s.currency_digits,
+            s.effective_on,
+        )
         .where(s.kind == "loan_draft", s.state.in_([state.value for state in claiming]))
         .order_by(s.business_id, s.version)
     ).all()

@@ -6,18 +6,20 @@ their answers are in ``attempts``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import LedgerError
+from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import RESENT, State
-from kiva_pipeline.submission.tables import event, submission
+from kiva_pipeline.submission.tables import OPEN_CLAUSE, event, submission
 
 _IDS_AT_ONCE = 500
+_Id = TypeVar("_Id", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,43 @@ def insert_rows(connection: Connection, rows: Sequence[Mapping[str, Any]], actor
     """Add versions that a plan decided; never-sent ones get an event each.
 
     A row that is ``planned`` gets none of its own: the event of its attempt tells its history.
+
+    Args:
+        connection: An open transaction.
+        rows: Columns of ``submission``, the same in each row.
+        actor: Who decided.
     """
-    if not rows:
-        return
+    if rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        insert_versions_noted(connection, {}, columns, actor)
+
+
+def insert_versions_noted(
+    connection: Connection,
+    shared: Mapping[str, Any],
+    columns: Mapping[str, Sequence[Any]],
+    actor: Actor,
+    *,
+    was: State | None = None,
+) -> None:
+    """As ``insert_rows``, with the columns that all rows share given once.
+
+    Args:
+        connection: An open transaction.
+        shared: Columns with their one value.
+        columns: The values of the other columns, a row each.
+        actor: Who decided.
+        was: What the rows were before they entered the ledger.
+    """
     s = submission.c
     newest = connection.execute(sa.select(sa.func.max(s.id))).scalar() or 0
     fixed = {
         "run_id": actor.run_id, "updated_at": now_text(), "remote_ref": "", "confirm_url": "",
     }  # fmt: skip
-    connection.execute(submission.insert(), [{**row, **fixed} for row in rows])
+    insert_versions(connection, {**shared, **fixed}, columns)
     mine = (s.id > newest) & (s.run_id == actor.run_id) & (s.state != State.PLANNED.value)
-    note_rows(connection, mine, "decided", s.state, s.reason_code, actor, from_state=sa.null())
+    before: sa.ColumnElement[Any] = sa.literal(was.value) if was else sa.null()
+    note_rows(connection, mine, "decided", s.state, s.reason_code, actor, from_state=before)
 
 
 def update_rows(connection: Connection, rows: Sequence[Mapping[str, Any]], actor: Actor) -> None:
@@ -106,6 +134,28 @@ def settle_by_evidence(
         )
 
 
+def defer_known(
+    connection: Connection,
+    kind: str,
+    period: str,
+    business_ids: Sequence[str],
+    reason_code: str,
+    actor: Actor,
+) -> None:
+    """Planned rows that can't go in this run wait for the next one.
+
+    Raises:
+        LedgerError: A row is not planned any more. Nothing of this transaction may stand.
+    """
+    s = submission.c
+    for ids in pieces(business_ids):
+        planned = (
+            (s.kind == kind) & (s.period == period) & s.business_id.in_(ids)
+            & (s.state == State.PLANNED.value)
+        )  # fmt: skip
+        _all_of(ids, _turn(connection, planned, "decided", State.DEFERRED, reason_code, actor))
+
+
 def end_versions(
     connection: Connection, where: sa.ColumnElement[bool], reason_code: str, actor: Actor
 ) -> int:
@@ -128,7 +178,14 @@ def defer_rest(
         How many rows were deferred.
     """
     s = submission.c
-    planned = (s.kind == kind) & (s.month == month) & (s.state == State.PLANNED.value)
+    # To the letter as in the index over open versions, which holds few of a month's rows when its
+    # run ends; an operation on the other columns keeps a database from taking another index.
+    planned = (
+        sa.text(OPEN_CLAUSE)
+        & (s.kind.concat("") == kind)
+        & (s.month == month)
+        & (s.state == State.PLANNED.value)
+    )
     in_doubt = planned & (s.reason_code == RESENT)
     _turn(connection, in_doubt, "decided", State.UNCERTAIN, "still_uncertain", actor)
     return _turn(connection, planned, "decided", State.DEFERRED, reason_code, actor)
@@ -177,7 +234,7 @@ def note_rows(
     connection.execute(statement, list(each) if each is not None else None)
 
 
-def pieces(ids: Sequence[int]) -> list[Sequence[int]]:
+def pieces(ids: Sequence[_Id]) -> list[Sequence[_Id]]:
     """Ids in runs that every database takes as the parameters of one statement."""
     return [ids[i : i + _IDS_AT_ONCE] for i in range(0, len(ids), _IDS_AT_ONCE)]
 

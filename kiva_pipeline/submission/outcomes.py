@@ -1,6 +1,6 @@
 """From a verdict to what the ledger records for an attempt and each of its rows. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -45,8 +45,10 @@ def _of_all(verdict: Verdict, *, single: bool) -> tuple[State, str, str]:
     return State.PLANNED, verdict.fate.value, ""
 
 
-def _of_each(problems: Iterable[Problem], group: Group) -> list[RowOutcome]:
+def _of_each(problems: Sequence[Problem], group: Group) -> list[RowOutcome]:
     """Rows that Kiva's answer names: an error refuses the row, a warning does not."""
+    if not problems:
+        return []
     by_loan: dict[str, list[Problem]] = {}
     for problem in problems:
         by_loan.setdefault(normalised_id(problem.loan_id), []).append(problem)
@@ -59,7 +61,7 @@ def _of_each(problems: Iterable[Problem], group: Group) -> list[RowOutcome]:
         code = "rejected" if errors else "accepted_with_warning"
         outcomes.append(
             RowOutcome(
-                row.id,
+                row.business_id,
                 State.REJECTED if errors else State.ACCEPTED,
                 code,
                 _kivas_words([(code, p.code, p.details) for p in errors or named]),

@@ -10,24 +10,24 @@ way and records them: an answer that is known is never thrown away.
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError
 from kiva_pipeline.partner_api.errors import CredentialsRejectedError
 from kiva_pipeline.partner_api.exchange import Exchange, PostKind, Unanswered
 from kiva_pipeline.submission import attempts
-from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.attempts import Intent, Settlement
 from kiva_pipeline.submission.bodies import BodyWriter, PhotoChangedError
 from kiva_pipeline.submission.classify import Fate, Verdict, classify
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.outcomes import settlement_of
+from kiva_pipeline.submission.plan_writes import defer_group
+from kiva_pipeline.submission.planned_rows import column_of
 from kiva_pipeline.submission.queue import Group, SendQueue
-from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 
 MAX_UNCERTAIN = 3
@@ -69,6 +69,7 @@ class Sender:
         ledger: The sender lock of its partner must be held.
         api: Posts.
         kind: What is posted.
+        period: The ledger's period of these rows; empty for what is created once.
         month: The partition that asks for it.
         bodies: Makes each request's bytes.
         actor: Who sends.
@@ -82,6 +83,7 @@ class Sender:
     ledger: Ledger
     api: Poster
     kind: PostKind
+    period: str
     month: str
     bodies: BodyWriter
     actor: Actor
@@ -120,7 +122,8 @@ class Sender:
             for (group, body), intent in zip(ready, intents, strict=True):
                 self.summary.requests += 1
                 future = pool.submit(self.api.post, self.kind, body, intent.attempt_id)
-                self._running[future] = _Posted(group, intent.attempt_id)
+                written = replace(group, written=True)
+                self._running[future] = _Posted(written, intent.attempt_id)
             if self._running:
                 wait(self._running, return_when=FIRST_COMPLETED)
             elif self._wait is not None and not self.summary.stopped:
@@ -175,25 +178,17 @@ class Sender:
 
     def _set_aside(self, group: Group) -> None:
         with self.ledger.writing() as connection:
-            writes.update_rows(
-                connection,
-                [
-                    {
-                        "id": row.id, "was": State.PLANNED.value, "state": State.DEFERRED.value,
-                        "reason_code": "photo_changed", "reasons": reason("photo_changed"),
-                    }
-                    for row in group.rows
-                ],
-                self.actor,
-            )  # fmt: skip
+            defer_group(connection, group, self.kind.value, self.period, self.month,
+                        "photo_changed", self.actor)  # fmt: skip
 
     def _intent(self, group: Group, body: bytes) -> Intent:
-        amounts = [row.amount for row in group.rows if row.amount is not None]
+        amounts = [each for each in column_of(group.rows, "amount") if each is not None]
         return Intent(
             attempt_id=str(uuid.uuid4()),
             kind=self.kind.value,
+            period=self.period,
             month=self.month,
-            row_ids=[row.id for row in group.rows],
+            group=group,
             total=sum(amounts) if amounts else None,
             body_sha256=hashlib.sha256(body).hexdigest(),
         )
@@ -240,7 +235,7 @@ class Sender:
 
     def _unauthorised(self, verdict: Verdict, group: Group, queue: SendQueue) -> None:
         if not group.refused_token:  # the client has dropped the token: the next has a fresh one
-            queue.put_back(Group(group.rows, refused_token=True))
+            queue.put_back(replace(group, refused_token=True))
             return
         self._stop(
             "credentials",
@@ -283,7 +278,7 @@ class _Posted:
 _GETS_ON = frozenset({Fate.ACCEPTED, Fate.REFUSED, Fate.UNCERTAIN})
 
 
-def _loan_ids(kind: PostKind, group: Group) -> list[str]:
+def _loan_ids(kind: PostKind, group: Group) -> Sequence[str]:
     if kind is PostKind.REPAYMENT:
-        return [row.business_id for row in group.rows]
-    return [loan for row in group.rows for loan in json.loads(row.loan_ids or "[]")]
+        return column_of(group.rows, "business_id")
+    return [loan for ids in column_of(group.rows, "loan_ids") for loan in json.loads(ids or "[]")]

@@ -16,7 +16,6 @@ from kiva_pipeline.frames import FrameSpool, StoredFrame
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
-from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.attempts import recover_orphans
 from kiva_pipeline.submission.decisions import DECISION_COLUMNS, Tally, final_decisions
 from kiva_pipeline.submission.digest import PlanDigest
@@ -31,7 +30,7 @@ from kiva_pipeline.submission.plan_cards import (
     checked_digest,
     what_moved,
 )
-from kiva_pipeline.submission.plan_writes import apply_plan
+from kiva_pipeline.submission.plan_writes import apply_plan, defer_rest, entering_when_sent
 from kiva_pipeline.submission.preflight import gate, may_write, no_strangers, objections
 from kiva_pipeline.submission.queue import SendQueue
 from kiva_pipeline.submission.send import Poster, Sender, SendSummary
@@ -165,18 +164,29 @@ def _sent_month(
         _refuse_another(made, submission, options.expected)
         for chunk in made.chunks():
             with ledger.writing() as connection:
-                apply_plan(connection, chunk, submission.kind.value, submission.period,
-                           str(submission.month), actor)  # fmt: skip
-        summary = _send(submission, ledger, api, settings, actor, options)
-        with ledger.writing() as connection:
-            limited = options.limit is not None and not summary.stopped
-            why = "limit_reached" if limited else "run_ended"
-            writes.defer_rest(connection, submission.kind.value, str(submission.month), why, actor)
+                apply_plan(connection, chunk[~entering_when_sent(chunk)], submission.kind.value,
+                           submission.period, str(submission.month), actor)  # fmt: skip
+        queue = SendQueue(made, group_size=_group_size(submission, settings), limit=options.limit)
+        summary = _send(queue, submission, ledger, api, settings, actor, options)
+        limited = options.limit is not None and not summary.stopped
+        defer_rest(
+            ledger,
+            queue.rest(),
+            submission.kind.value,
+            submission.period,
+            str(submission.month),
+            "limit_reached" if limited else "run_ended",
+            actor,
+        )
         result = _report(made, submission, ledger, spool_folder, planned_stay=False)
     finally:
         Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
     return result
+
+
+def _group_size(submission: Submission, settings: Settings) -> int:
+    return settings.repayments.batch_size if submission.kind is PostKind.REPAYMENT else 1
 
 
 def _refuse_another(
@@ -198,6 +208,7 @@ def _refuse_another(
 
 
 def _send(
+    queue: SendQueue,
     submission: Submission,
     ledger: Ledger,
     api: Api,
@@ -205,11 +216,11 @@ def _send(
     actor: Actor,
     options: SubmitOptions,
 ) -> SendSummary:
-    group_size = settings.repayments.batch_size if submission.kind is PostKind.REPAYMENT else 1
     sender = Sender(
         ledger=ledger,
         api=api,
         kind=submission.kind,
+        period=submission.period,
         month=str(submission.month),
         bodies=submission.bodies,
         actor=actor,
@@ -218,14 +229,6 @@ def _send(
         may_send=gate(submission, ledger, settings),
         pause=options.pause,
         progress=options.progress,
-    )
-    queue = SendQueue(
-        ledger,
-        kind=submission.kind.value,
-        month=str(submission.month),
-        period=submission.period,
-        group_size=group_size,
-        limit=options.limit,
     )
     return sender.run(queue)
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import VARCHAR
 
-from kiva_pipeline.submission.states import OPEN
+from kiva_pipeline.submission.states import SETTLED
 
 metadata = MetaData()
 
@@ -31,8 +31,9 @@ _ID = String().with_variant(VARCHAR(collation="C"), "postgresql")
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
 # What Kiva has, or may have.
-AT_KIVA_CLAUSE = "state IN ('accepted', 'in_flight', 'uncertain')"
-OPEN_CLAUSE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in OPEN))
+AT_KIVA_CLAUSE = "(state = 'accepted' OR state = 'in_flight' OR state = 'uncertain')"
+# A query that is to use the index over open versions must have it to the letter.
+OPEN_CLAUSE = " AND ".join(f"state <> '{state.value}'" for state in sorted(SETTLED))
 
 ledger = Table(
     "ledger",
@@ -98,20 +99,12 @@ submission = Table(
     Index("submission_identity", "kind", "period", "business_id", "version", unique=True),
     Index(
         "submission_one_open",
-        "kind",
         "business_id",
+        "kind",
         "period",
         unique=True,
         sqlite_where=text(OPEN_CLAUSE),
         postgresql_where=text(OPEN_CLAUSE),
-    ),
-    Index(
-        "submission_at_kiva",
-        "kind",
-        "business_id",
-        "period",
-        sqlite_where=text(AT_KIVA_CLAUSE),
-        postgresql_where=text(AT_KIVA_CLAUSE),
     ),
     Index("submission_by_attempt", "attempt_id"),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-MONTH, TODAY, FIRST_MONTH = "2026-09", "2026-10-06", "2026-01"
+MONTH, LAST_MONTH, TODAY, FIRST_MONTH = "2026-09", "2026-08", "2026-10-06", "2026-01"
 AS_OF = "2026-09-30"
 CREATED = 1_770_000_000
 
@@ -25,6 +25,11 @@ def price_minor(number: int) -> int:
 def repaid_minor(number: int) -> int:
     """What is repaid of it by the month's end: never above the principal."""
     return price_minor(number) * (number % 97) // 100
+
+
+def repaid_before_minor(number: int) -> int:
+    """What was reported of it a month before."""
+    return price_minor(number) * max(number % 97 - 6, 0) // 100
 
 
 def balance(number: int) -> tuple[Any, ...]:

@@ -67,7 +67,8 @@ def outcome(task: Task) -> dict[str, int]:
     with closing(sqlite3.connect(ledger_file(task))) as ledger:
         rows, total = ledger.execute(
             "SELECT count(*), sum(amount) FROM item JOIN attempt ON attempt.id = item.attempt"
-            " WHERE status = 200"
+            " WHERE status = 200 AND month = ?",
+            (MONTH,),
         ).fetchone()
     return {"accepted": rows, "total": total or 0}
 

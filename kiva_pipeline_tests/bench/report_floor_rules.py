@@ -16,8 +16,7 @@ import orjson
 import pandas as pd
 
 from kiva_pipeline.mis.source import RAW_BALANCES
-from kiva_pipeline_tests.bench import report_floor
-from kiva_pipeline_tests.bench.facts import MONTH
+from kiva_pipeline_tests.bench import facts, report_floor
 from kiva_pipeline_tests.bench.raw_ledger import RawLedger
 from kiva_pipeline_tests.bench.world import Task
 
@@ -26,8 +25,15 @@ outcome = report_floor.outcome
 
 
 def prepare(task: Task) -> None:
-    """Its ledger, so that there is one to compare with."""
-    RawLedger(report_floor.ledger_file(task)).close()
+    """A ledger that holds the month before."""
+    ledger = RawLedger(report_floor.ledger_file(task))
+    before = (
+        (facts.loan_id(n), facts.LAST_MONTH, facts.repaid_before_minor(n), "", 0)
+        for n in range(task.rows)
+    )
+    ledger.step(None, (0, "before", task.rows, "", 0.0), list(before))
+    ledger.step((0, 200, "U0"), None, ())
+    ledger.close()
 
 
 def run(task: Task) -> None:
@@ -37,13 +43,13 @@ def run(task: Task) -> None:
     kiva = kiva[kiva["status"].isin(["payingBack", "defaulted"])]
     good, figures = _judged(mis, kiva)
     hashes = _hashes(figures)
-    known = _known(task)
+    known, before = _known(task)
     rows = [
         (loan_id, minor)
         for loan_id, minor, is_good, digest in zip(
             figures["loan_id"], figures["amount"], good.tolist(), hashes, strict=True
         )
-        if is_good and known.get(loan_id) != digest
+        if is_good and known.get(loan_id) != digest and minor >= before.get(loan_id, 0)
     ]
     size = task.batch
     report_floor.send(
@@ -60,10 +66,10 @@ def _mis_rows(file: str) -> dict[str, Any]:
 
 
 def _text(values: Any) -> np.ndarray:
-    return np.array(
-        [unicodedata.normalize("NFC", str(v)).strip() if v is not None else "" for v in values],
-        dtype=object,
-    )
+    texts = ["" if v is None else str(v).strip() for v in values]
+    if not all(map(str.isascii, texts)):
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+    return np.array(texts, dtype=object)
 
 
 def _judged(mis: dict[str, Any], kiva: pd.DataFrame) -> tuple[np.ndarray, dict[str, Any]]:
@@ -137,12 +143,14 @@ def _hashes(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _known(task: Task) -> dict[str, str]:
+def _known(task: Task) -> tuple[dict[str, str], dict[str, int]]:
+    """The hashes of this month, and the figures of the month before."""
+    query = (
+        "SELECT loan_id, {} FROM item JOIN attempt ON attempt.id = item.attempt"
+        " WHERE month = ? AND status = 200"
+    )
     with closing(sqlite3.connect(report_floor.ledger_file(task))) as ledger:
-        return dict(
-            ledger.execute(
-                "SELECT loan_id, hash FROM item JOIN attempt ON attempt.id = item.attempt"
-                " WHERE month = ? AND status = 200",
-                (MONTH,),
-            )
+        return (
+            dict(ledger.execute(query.format("hash"), (facts.MONTH,)).fetchall()),
+            dict(ledger.execute(query.format("amount"), (facts.LAST_MONTH,)).fetchall()),
         )

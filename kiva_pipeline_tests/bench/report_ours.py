@@ -32,6 +32,8 @@ from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.reporting_period import marks_of_ledger, report_phase
 from kiva_pipeline.submission.submit import SubmitOptions, submit
+from kiva_pipeline.submission.tables import submission
+from kiva_pipeline_tests.bench import facts
 from kiva_pipeline_tests.bench.facts import MONTH
 from kiva_pipeline_tests.bench.world import Task, write_settings
 
@@ -66,11 +68,29 @@ class BalanceTable:
 
 
 def prepare(task: Task) -> None:
-    """Settings and a born ledger."""
+    """Settings, and a ledger that holds the month before."""
     write_settings(
         Path(task.folder), task.port, batch=task.batch, in_flight=task.in_flight, mis=Path(task.mis)
     )
-    _ledger(load_settings(task.settings_file)).close()
+    with closing(_ledger(load_settings(task.settings_file))) as ledger:
+        for first in range(0, task.rows, CHUNK_IDS):
+            numbers = range(first, min(first + CHUNK_IDS, task.rows))
+            with ledger.writing() as connection:
+                connection.execute(submission.insert(), [_sent_before(n) for n in numbers])
+
+
+def _sent_before(number: int) -> dict[str, Any]:
+    loan_id = facts.loan_id(number)
+    return {
+        "kind": "repayment", "period": facts.LAST_MONTH, "month": facts.LAST_MONTH,
+        "business_id": loan_id, "version": 1, "state": "accepted", "reason_code": "accepted",
+        "reasons": "", "payload_hash": f"{number:064x}", "field_hashes": "",
+        "amount": facts.repaid_before_minor(number), "disbursed": facts.price_minor(number),
+        "currency": "KES", "currency_digits": 2, "effective_on": "2026-08-31",
+        "client_id": facts.client_id(number), "loan_ids": f'["{loan_id}"]', "client_ids": "",
+        "remote_ref": "U0", "confirm_url": "", "run_id": "before",
+        "updated_at": "2026-09-05T08:00:00.000000Z",
+    }  # fmt: skip
 
 
 def run(task: Task) -> None:
@@ -117,7 +137,8 @@ def outcome(task: Task) -> dict[str, int]:
     """What its ledger says that Kiva has."""
     with closing(sqlite3.connect(Path(task.folder) / "ledger.sqlite")) as ledger:
         rows, total = ledger.execute(
-            "SELECT count(*), sum(amount) FROM submission WHERE state = 'accepted'"
+            "SELECT count(*), sum(amount) FROM submission WHERE state = 'accepted' AND period = ?",
+            (MONTH,),
         ).fetchone()
     return {"accepted": rows, "total": total or 0}
 
