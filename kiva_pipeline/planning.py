@@ -111,11 +111,11 @@ def plan_month(
     with (
         open_source(settings) as source,
         PartnerApi.open(settings, Secrets.from_environment(settings.environment)) as api,
-        _ledger(settings) as ledger,
         # Personal data is kept where runs keep it, but looking makes no folders of its own.
         tempfile.TemporaryDirectory(
             dir=spool if spool.is_dir() else None, prefix="kiva-plan-"
         ) as folder,
+        _ledger(settings, Path(folder)) as ledger,
     ):
         progress("asking Kiva for its loans")
         api.check_grant([kind.scope for kind in kinds])
@@ -124,7 +124,8 @@ def plan_month(
         for kind in kinds:
             progress(f"reading and judging {_NOUNS[kind]}")
             planned.append(_planned(tools, *_STEPS[kind](tools)))
-    keep_card(settings.state.folder, _card(month, planned))
+    with contextlib.suppress(OSError, SettingsError):  # it only serves to say more
+        keep_card(settings.state.folder, _card(month, planned))
     return planned
 
 
@@ -200,9 +201,10 @@ def _card(month: Month, planned: Sequence[PlannedStream]) -> PlanCard:
 
 
 @contextlib.contextmanager
-def _ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger as it is, or an empty one in memory where none was born yet."""
-    url = settings.ledger_url if ledger_exists(settings.ledger_url) else "sqlite+pysqlite://"
+def _ledger(settings: Settings, folder: Path) -> Iterator[Ledger]:
+    """The ledger as it is, or an empty one that goes with the folder where none was born yet."""
+    born = ledger_exists(settings.ledger_url)
+    url = settings.ledger_url if born else f"sqlite+pysqlite:///{folder / 'unborn.sqlite'}"
     ledger = Ledger.open(
         url, environment=settings.environment.value, partner_id=settings.partner.id
     )

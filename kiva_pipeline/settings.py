@@ -27,6 +27,7 @@ from pydantic import (
 from kiva_pipeline.clock import Clock
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import ReportingCalendar
+from kiva_pipeline.settings_choices import WHY_NO_DEFAULT
 from kiva_pipeline.settings_fields import (
     DayOfMonth,
     Id,
@@ -373,7 +374,7 @@ def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:
-        lines = [explain(problem, Settings, _WHY_NO_DEFAULT) for problem in error.errors()]
+        lines = [explain(problem, Settings, WHY_NO_DEFAULT) for problem in error.errors()]
         message = f"{file}: " + (
             lines[0] if len(lines) == 1 else "\n  - ".join([f"{len(lines)} problems", *lines])
         )
@@ -391,18 +392,3 @@ def parse_settings(content: Mapping[str, Any], file: Path) -> Settings:
             "api": api.model_copy(update={"ca_bundle": bundle}),
         }
     )
-
-
-_WHY_NO_DEFAULT = {
-    "repayments.amount": "getting it wrong inverts every figure, so you must choose:"
-    " principal_repaid or principal_outstanding, as your PA2 training set it up",
-    "repayments.column_format": "look it up in PA2 › Account › Profile › CSV upload format:"
-    " two_column or three_column",
-    "journals.mark": "say how your MIS marks a note for Kiva's lenders, so that staff remarks"
-    " never leave: {kind: column | prefix | type, value: …}",
-    "environment": "write sandbox, staging or production on purpose",
-}
-_WHY_NO_DEFAULT["repayments"] = (
-    "it needs amount and column_format: " + _WHY_NO_DEFAULT["repayments.amount"]
-)
-_WHY_NO_DEFAULT["journals"] = "it needs mark: " + _WHY_NO_DEFAULT["journals.mark"]

@@ -3,11 +3,14 @@
 What must not break: a run is kept where the UI shows it, under the project's own ``dagster.yaml``.
 """
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.frames import private_folder
@@ -16,15 +19,30 @@ HOME_VARIABLE = "DAGSTER_HOME"
 _PACKAGE = Path(__file__).parent.parent
 
 
-def dagster_instance(state_folder: Path) -> dg.DagsterInstance:
-    """The instance to run in.
+@contextlib.contextmanager
+def dagster_instance(state_folder: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance to run in, closed with the block.
 
     Args:
         state_folder: Where the partner's own home is, when the environment names none.
 
     Raises:
-        PipelineError: ``DAGSTER_HOME`` can't be used.
+        PipelineError: ``DAGSTER_HOME`` can't be used, or its database can't be written any more.
     """
+    # A home of somebody's own may not say so, and nobody is told about a partner's runs.
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    try:
+        with _instance(state_folder) as instance:
+            yield instance
+    except sa.exc.OperationalError as error:
+        raise PipelineError(
+            f"Dagster's own database can't be used ({error.orig}).",
+            f"Check {HOME_VARIABLE} or state.folder, the space on the disk, and who may write"
+            " there. What was sent is in the ledger; run it again to go on.",
+        ) from error
+
+
+def _instance(state_folder: Path) -> dg.DagsterInstance:
     if os.environ.get(HOME_VARIABLE):
         try:
             return dg.DagsterInstance.get()

@@ -6,7 +6,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, By, SettingsFile, Why
 from kiva_pipeline.cli.partner import ledger_to_act_on, partner_ledger, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, print_table, say, words
+from kiva_pipeline.cli.show import counted, print_json, print_table, say, say_whole, words
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.periods import Month
 
@@ -108,7 +108,7 @@ def approve(
     if going < len(lines):
         say(f"{counted(len(lines) - going, 'row')} can't go, but the month no longer waits for"
             " them.")  # fmt: skip
-    say(f"  kiva-pipeline run {asked}")
+    say_whole(f"  kiva-pipeline run {asked}")
 
 
 def _show(shown: "Waiting", lines: list[dict[str, Any]], *, at_most: int | None) -> None:
@@ -133,6 +133,8 @@ def _show(shown: "Waiting", lines: list[dict[str, Any]], *, at_most: int | None)
         say(f"  {words(guard)}: {sentence}")
     digest = shown.digest[:12]
     say("\nIf every figure is right, approve the table as it is here:")
-    say(f'  kiva-pipeline approve --month {shown.month} --table {digest} --by NAME --why "REASON"')
+    say_whole(
+        f'  kiva-pipeline approve --month {shown.month} --table {digest} --by NAME --why "REASON"'
+    )
     say("or one row that an approval lets go:")
-    say(f'  kiva-pipeline approve ID --month {shown.month} --by NAME --why "REASON"')
+    say_whole(f'  kiva-pipeline approve ID --month {shown.month} --by NAME --why "REASON"')

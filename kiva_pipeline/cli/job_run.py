@@ -4,6 +4,8 @@ What must not break: it is the same job that a schedule starts, so that the run,
 checks are in the UI like any other.
 """
 
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,7 +131,7 @@ class JobRunner:
                 partition_key=str(month),
                 raise_on_error=False,
             )
-        if any(_interrupted(e) for e in result.get_step_failure_events()):
+        if _stopped(result, self._instance):
             raise KeyboardInterrupt  # Dagster has written down where the run was
         return _told(result, month, kinds, self._settings)
 
@@ -151,12 +153,15 @@ def _told(
         if event.asset_key
     }
     failed = result.get_step_failure_events()
+    failures = [(str(e.step_key), _message(e)) for e in failed]
+    if not failures and not result.success:
+        failures = [("the run", "it ended before its steps did; its page in Dagster shows why")]
     ended = {kind: SUBMISSION_ASSETS[kind] for kind in kinds if SUBMISSION_ASSETS[kind] in numbers}
     return MonthRun(
         month=month,
         run_id=result.run_id,
-        failures=[(str(e.step_key), _message(e)) for e in failed],
-        exit_codes=[_exit_code(e) for e in failed],
+        failures=failures,
+        exit_codes=[_exit_code(e) for e in failed] or [PipelineError.exit_code] * len(failures),
         decisions={
             kind: StoredFrame(settings.frames_folder / asset / f"{month}.parquet").read()
             for kind, asset in ended.items()
@@ -179,9 +184,13 @@ def _told(
     )
 
 
-def _interrupted(event: dg.DagsterEvent) -> bool:
-    error = event.step_failure_data.error
-    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+def _stopped(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> bool:
+    """Whether somebody stopped the run, in a step or between two of them."""
+    run = instance.get_run_by_id(result.run_id)
+    if run and run.status is dg.DagsterRunStatus.CANCELED:
+        return True
+    errors = (event.step_failure_data.error for event in result.get_step_failure_events())
+    return any(e is not None and e.cls_name == "DagsterExecutionInterruptedError" for e in errors)
 
 
 def _exit_code(event: dg.DagsterEvent) -> int:
@@ -202,6 +211,8 @@ def _message(event: dg.DagsterEvent) -> str:
         return "failed without saying why"
     if error.cls_name in _OURS:
         return error.message.split(": ", 1)[-1].strip()
+    if number := re.search(r"\[Errno ([0-9]+)\]", error.message):
+        return f"a file can't be read or written ({os.strerror(int(number[1]))})"
     return f"something unexpected failed ({error.cls_name}); the run's page in Dagster shows where"
 
 

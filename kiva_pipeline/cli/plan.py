@@ -88,7 +88,7 @@ def plan(
         say(f"\n{waits(waiting)}")
         say("Send exactly this, and nothing if it moves meanwhile:")
         only = f" --stream {stream}" if stream is not Stream.ALL else ""
-        say(f"  kiva-pipeline run {asked}{only} --digest {digest[:SHORTEST_DIGEST]}")
+        say_whole(f"  kiva-pipeline run {asked}{only} --digest {digest[:SHORTEST_DIGEST]}")
         say("Digests, for Dagster's launch pad:")
         for p in planned:
             say_whole(f"  {STREAMS[p.kind]:12} {p.digest}")

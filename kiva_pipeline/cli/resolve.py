@@ -7,7 +7,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, By, OneStream, SettingsFile, Stream, Why
 from kiva_pipeline.cli.partner import ledger_to_act_on, one_month, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say, tell
+from kiva_pipeline.cli.show import counted, print_json, say, say_whole, tell
 from kiva_pipeline.errors import SettingsError
 from kiva_pipeline.settings import Settings
 
@@ -117,7 +117,7 @@ def resolve(
         say(f"{counted(len(settled), 'row')} settled: Kiva does not have it. The next run plans it"
             " anew from what the MIS says then:")  # fmt: skip
         for each in months:
-            say(f"  kiva-pipeline run {each}")
+            say_whole(f"  kiva-pipeline run {each}")
 
 
 def asking_kiva(settings: Settings) -> "ListedAtKiva":
@@ -176,4 +176,4 @@ def _show_question(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         say(f"  … and {len(rows) - _LINES} more of the same request.")
     say("Then say what you found:")
     for command in commands(rows[0]):
-        say(f"  {command}")
+        say_whole(f"  {command}")

@@ -6,7 +6,7 @@ import typer
 
 from kiva_pipeline.cli.options import AsJson, By, OneStream, SettingsFile, Stream, Why
 from kiva_pipeline.cli.partner import ledger_to_act_on, one_month, partner_settings
-from kiva_pipeline.cli.show import counted, print_json, say
+from kiva_pipeline.cli.show import counted, print_json, say, say_whole
 
 
 def retry(
@@ -61,4 +61,4 @@ def retry(
     else:
         say(f"{counted(len(rows), 'row')} will go once more with the next run:")
         for each in sorted({row.month for row in rows}):
-            say(f"  kiva-pipeline run {each}")
+            say_whole(f"  kiva-pipeline run {each}")

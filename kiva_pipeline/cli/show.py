@@ -52,7 +52,7 @@ def say_whole(text: str) -> None:
 
 def print_json(content: object) -> None:
     """The one document of ``--json``."""
-    foreign = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    foreign = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
     sys.stdout.write(json.dumps(content, ensure_ascii=foreign, indent=2, default=str) + "\n")
 
 

@@ -152,7 +152,9 @@ ORDER BY l.loan_id, l.id
 
 
 def _sum(condition: str) -> str:
-    return f"coalesce(sum(t.principal_minor) FILTER (WHERE {condition}), 0)"
+    # SQLite adds a text up as 0 and then calls the sum a real: that is no answer, not a zero.
+    total = f"sum(t.principal_minor) FILTER (WHERE {condition})"
+    return f"iif(typeof({total}) = 'real', NULL, coalesce({total}, 0))"
 
 
 @dataclass(frozen=True, slots=True)

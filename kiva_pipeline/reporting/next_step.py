@@ -78,6 +78,8 @@ def commands(row: Mapping[str, Any]) -> list[str]:
 def command_of_state(kind: str, month: str, state: str) -> str:
     """The command that shows the rows of a state, or sends them; "" where nobody has to act."""
     stream = STREAM_OPTIONS[kind]
+    if not month:  # what was adopted: Kiva had it before there were months here
+        return ""
     if state in {State.UNCERTAIN, State.IN_FLIGHT}:
         return f"kiva-pipeline doubts {month}"
     if state in {State.HELD, State.MISSING}:

@@ -11,7 +11,13 @@ from typing import Any
 from kiva_pipeline.periods import window_closes_on
 from kiva_pipeline.reporting.next_step import commands
 from kiva_pipeline.submission.ledger import Ledger, rows_in_states
-from kiva_pipeline.submission.states import SENTENCES, State
+from kiva_pipeline.submission.states import (
+    ADOPTED,
+    ADOPTED_WAITING,
+    SEEN_AT_KIVA,
+    SENTENCES,
+    State,
+)
 
 # In the order in which they are worked on: what is unknown first, then what is wrong, then what
 # waits in PA2.
@@ -34,6 +40,10 @@ WORKLIST_COLUMNS = {
     "command": "str",  # what to type once the person has looked; empty where that is done elsewhere
 }
 _STREAMS = {"loan_draft": "loan drafts", "repayment": "repayments", "journal": "journals"}
+# Kiva's own list shows the loan: whoever had to publish it has done so.
+_PUBLISHED = {ADOPTED, SEEN_AT_KIVA}
+# How it came to be accepted; nobody has to do anything about that.
+_HISTORY = {ADOPTED, ADOPTED_WAITING, SEEN_AT_KIVA}
 _IN_PA2 = {
     "loan_draft": "Review the draft in PA2 and publish it.",
     "journal": "Open the link in PA2, review the journal and publish it.",
@@ -66,7 +76,8 @@ def _lines(row: Mapping[str, Any], today: date) -> list[dict[str, str]]:
         "link": row["confirm_url"] or "",
         "command": next(iter(commands(row)), ""),
     }
-    told = json.loads(row["reasons"]) if row["reasons"] else []
+    code = row["reason_code"]
+    told = json.loads(row["reasons"]) if row["reasons"] and code not in _HISTORY else []
     lines = [
         common
         | {
@@ -77,13 +88,12 @@ def _lines(row: Mapping[str, Any], today: date) -> list[dict[str, str]]:
         }
         for reason in told
     ]
-    waits_in_pa2 = state == State.ACCEPTED and kind in _IN_PA2 and (not shut or shut >= f"{today}")
-    if waits_in_pa2:
+    can_go = not shut or shut >= f"{today}"
+    if state == State.ACCEPTED and kind in _IN_PA2 and can_go and code not in _PUBLISHED:
         lines.append(
             common | {"code": "publish", "field": "", "to_do": _IN_PA2[kind], "detail": ""}
         )
     if not lines and state != State.ACCEPTED:
-        code = row["reason_code"]
         lines.append(
             common | {"code": code, "field": "", "to_do": SENTENCES.get(code, code), "detail": ""}
         )

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import NotAllowedNowError, SenderBusyError, SettingsError
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.settings import BY_VARIABLE, Settings
 from kiva_pipeline.submission.ledger import Ledger, Rows, now_text
 from kiva_pipeline.submission.ledger_writes import Actor
 from kiva_pipeline.submission.lock import sender_lock
+from kiva_pipeline.submission.reporting_period import month_marks
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import event, ledger, report_month, submission
 from kiva_pipeline.submission.witness import keep_witness_if_possible
@@ -220,22 +221,23 @@ def extend_month(book: Ledger, settings: Settings, month: Month, until: date, wh
         who: The person.
 
     Raises:
-        NotAllowedNowError: The month is not over or is closed, the day is in the past or no later
-            than the calendar's own, or the next month's report is open by then: Kiva's API knows
-            no months, what is posted lands in the one that is open in PA2.
+        NotAllowedNowError: The month is not over or is closed, the day is in the past, no later
+            than the calendar's own or so late that the next month could not be reported; or the
+            month was over already and a later one may be open in PA2: Kiva's API knows no months,
+            what is posted lands in the one that is open there.
     """
     today, calendar = settings.clock.today(), settings.calendar.reporting
     _over(month, today)
-    own, next_opens = calendar.closes_on(month), calendar.opens_on(month.plus(1))
+    own, following = calendar.closes_on(month), month.plus(1)
     if until < today:
         raise NotAllowedNowError(
             f"{until} is in the past: it is {today}.", "Name a day from today on."
         )
-    if until >= next_opens:
+    if until >= calendar.closes_on(following):
         raise NotAllowedNowError(
-            f"The report of {month} can't be open on {until}: that of {month.plus(1)} opens on"
-            f" {next_opens}, and Kiva takes a figure for whichever month is open.",
-            f"The last possible day for {month} is {next_opens - timedelta(days=1)}.",
+            f"The report of {month} can't be open until {until}: that of {following}, which waits"
+            f" meanwhile, must be posted by {calendar.closes_on(following)}.",
+            f"The last possible day is {calendar.closes_on(following) - timedelta(days=1)}.",
         )
     if until <= own:
         raise NotAllowedNowError(
@@ -249,6 +251,13 @@ def extend_month(book: Ledger, settings: Settings, month: Month, until: date, wh
                 f"{_by_whom(connection, CLOSED, month)}.",
                 "A report that is final in PA2 takes no more figures: what is missing goes with"
                 " the next month's. If it was closed by mistake: `kiva-pipeline close --undo`.",
+            )
+        phase = calendar.phase(month, today, month_marks(connection))
+        if phase is not Phase.OPEN and today >= calendar.opens_on(following):
+            raise NotAllowedNowError(
+                f"The report of {month} was over before that of {following} opened on"
+                f" {calendar.opens_on(following)}: its figures would land in a later month's.",
+                "What is missing goes with the report that is open: `kiva-pipeline status`.",
             )
         _write_month(connection, month, extended_until=until.isoformat())
         note_act(connection, f"{EXTENDED} {month}", who, f" (until {until})")

@@ -7,19 +7,21 @@ holds: sending it would be wrong money, whoever approves it.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.errors import NotAllowedNowError, PipelineError, SettingsError
-from kiva_pipeline.periods import Month
+from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.acts import Person, among_senders
+from kiva_pipeline.submission.approvals import approved_figures
 from kiva_pipeline.submission.held import held_table, table_digest
 from kiva_pipeline.submission.ledger import Ledger, now_text
+from kiva_pipeline.submission.reporting_period import month_marks, report_phase
 from kiva_pipeline.submission.states import LIFTED_BY_APPROVAL, SENTENCES, State
 from kiva_pipeline.submission.tables import approval, submission
 
@@ -88,6 +90,14 @@ def approve(
         )
     with among_senders(book, settings, "approve", who), book.writing() as connection:
         shown = waiting(connection, month)
+        if report_phase(settings, month, month_marks(connection)) is Phase.CLOSED:
+            # Drafts of the month may go as long as PA2 takes their day.
+            shown = replace(shown, rows=shown.rows[shown.rows["kind"] != _REPORT])
+            if shown.rows.empty:
+                raise NotAllowedNowError(
+                    f"The report of {month} is final: nothing of it can go any more.",
+                    "The figures go with the next month's report, where they can be approved.",
+                )
         rows = _one(connection, shown, loan_id) if loan_id else _whole(shown, table or "")
         _write(connection, month, rows, who)
     return rows
@@ -106,13 +116,9 @@ def _held_drafts(connection: Connection, month: Month, report: pd.DataFrame) -> 
     names = ["loan_id", "state", "guard", "reasons", "amount", "currency", "currency_digits",
              "payload_hash"]  # fmt: skip
     drafts = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-    given = set(
-        connection.execute(
-            sa.select(approval.c.business_id, approval.c.payload_hash).where(
-                approval.c.kind == _DRAFT
-            )
-        ).tuples()
-    )
+    given = {
+        (row.business_id, row.payload_hash) for row in approved_figures(connection, _DRAFT, "")
+    }
     drafts = drafts.assign(
         month=str(month),
         last_month="",

@@ -6,6 +6,18 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+# What the checks need to know of a draft that is open or accepted; the day is a text, "" where it
+# is not known.
+CLAIM_COLUMNS = {
+    "business_id": "str",
+    "loan_ids": "str",
+    "client_ids": "str",
+    "amount": "Int64",
+    "currency": "str",
+    "currency_digits": "Int64",
+    "effective_on": "str",
+}
+
 
 def normalised_id(text: str) -> str:
     """An id as it is compared: NFKC, no blanks at the ends, case folded."""
@@ -41,21 +53,30 @@ def listed_at_kiva(
 
 def claimed_elsewhere(
     sendable: pd.DataFrame, plan: pd.DataFrame, claims: pd.DataFrame
-) -> "pd.Series[bool]":
-    """True where a member's loan is in another draft: of the ledger, or of this very plan.
+) -> "pd.Series[str]":
+    """A member's loan that is in another draft too: of the ledger, or of this very plan.
 
     Args:
         sendable: The rows of ``plan`` that would be sent.
         plan: The rows to answer for.
         claims: ``loan_id, business_id`` of every draft that is open or accepted.
+
+    Returns:
+        By the index of ``plan``, the loan's id and the other draft's, in words; "" for none.
     """
     members = members_of(sendable)
     everywhere = pd.concat([members, claims[["loan_id", "business_id"]]]).drop_duplicates()
     everywhere["key"] = everywhere["loan_id"].map(normalised_id)
     drafts = everywhere.groupby("key")["business_id"].nunique()
-    shared = drafts.index[drafts > 1]
-    hit = members.loc[members["loan_id"].map(normalised_id).isin(shared), "business_id"]
-    return plan["business_id"].isin(hit)
+    shared = everywhere[everywhere["key"].isin(drafts.index[drafts > 1])]
+    pairs = members.assign(key=members["loan_id"].map(normalised_id)).merge(
+        shared[["key", "business_id"]], on="key", suffixes=("", "_other")
+    )
+    pairs = pairs[pairs["business_id"] != pairs["business_id_other"]]
+    told = "loan " + pairs["loan_id"] + ", also in draft " + pairs["business_id_other"]
+    by_draft = dict(zip(pairs["business_id"].tolist()[::-1], told.tolist()[::-1], strict=True))
+    found = [by_draft.get(draft_id, "") for draft_id in plan["business_id"].tolist()]
+    return pd.Series(found, index=plan.index, dtype="str")
 
 
 def members_of(rows: pd.DataFrame) -> pd.DataFrame:

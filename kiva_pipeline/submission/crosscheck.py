@@ -54,8 +54,7 @@ def possible_copies(
     Args:
         sendable: The drafts that would be sent, with ``business_id, client_id, client_ids, amount,
             currency, currency_digits, effective_on`` (a day).
-        drafts: The ledger's drafts that are open or accepted: ``business_id, client_ids, amount,
-            currency, currency_digits, effective_on`` (text, empty if not known).
+        drafts: ``CLAIM_COLUMNS`` of the ledger's drafts that are open or accepted.
         kiva_loans: ``KIVA_LOAN_COLUMNS``, today's.
 
     Returns:
@@ -143,3 +142,40 @@ def _clients(text: str) -> str:
     """A JSON list of client ids in a form in which two lists of the same clients are equal."""
     ids = sorted(normalised_id(client) for client in json.loads(text or "[]"))
     return "\n".join(ids) if all(ids) else ""
+
+
+def not_as_adopted(m: pd.DataFrame) -> "pd.Series[bool]":
+    """Of adopted drafts, those that the MIS has with another amount, day or members now.
+
+    Only what was known at the adoption is compared; the rest of a draft's content never was.
+
+    Args:
+        m: The planner's rows, side by side with what was sent (``sent_*``).
+    """
+    amount = (m["currency_digits"] == m["sent_digits"]) & (m["amount"] != m["sent_amount"])
+    sent_day = m["sent_effective_on"].fillna("")
+    day = (sent_day != "") & (m["effective_on"].dt.strftime("%Y-%m-%d") != sent_day)
+    named = m["sent_loan_ids"].notna() & m["loan_ids"].notna()
+    pairs = zip(m["business_id"], m["sent_loan_ids"].where(named, "[]"),
+                m["loan_ids"].where(named, "[]"), strict=True)  # fmt: skip
+    members = [bool(changed_members(own_id, old, new)) for own_id, old, new in pairs]
+    differs = amount.fillna(value=False) | day.fillna(value=False)
+    return differs.astype(bool) | pd.Series(members, index=m.index)
+
+
+def changed_members(own_id: str, old: str, new: str) -> list[str]:
+    """The members that came or went, in words; none if a group's were never named.
+
+    Args:
+        own_id: The draft's id.
+        old: A JSON list of loan ids, as sent or adopted.
+        new: The same, as the MIS has it now.
+    """
+    if old == new:
+        return []
+    before, after = json.loads(old or "[]"), json.loads(new or "[]")
+    if not before or not after or before == [own_id]:
+        return []
+    return [f"loan {each} came in" for each in after if each not in before] + [
+        f"loan {each} left" for each in before if each not in after
+    ]

@@ -18,7 +18,8 @@ _OPEN = {
 }  # fmt: skip
 _SENT = {
     "payload_hash": "sent_hash", "amount": "sent_amount", "effective_on": "sent_effective_on",
-    "field_hashes": "sent_fields", "month": "sent_month",
+    "field_hashes": "sent_fields", "month": "sent_month", "loan_ids": "sent_loan_ids",
+    "currency_digits": "sent_digits",
 }  # fmt: skip
 _REFUSED = {
     "payload_hash": "refused_hash", "updated_at": "refused_at", "reason_code": "refused_reason",

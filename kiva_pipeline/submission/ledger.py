@@ -273,7 +273,7 @@ def attempt_references(
 
 
 def draft_members(connection: Connection) -> Rows:
-    """``business_id, loan_ids, client_ids, state`` of every draft that has a claim on its loans.
+    """Every draft that has a claim on its loans: ids, members, clients, amount, day, state.
 
     A draft that was only blocked, refused or withdrawn has none. ``loan_ids`` is a JSON list,
     frozen when the draft was planned: the members whose figures make up a group's.
@@ -284,7 +284,16 @@ def draft_members(connection: Connection) -> Rows:
         State.ALREADY_AT_KIVA,
     ]  # fmt: skip
     return connection.execute(
-        sa.select(s.business_id, s.loan_ids, s.client_ids, s.state)
+        sa.select(
+            s.business_id,
+            s.loan_ids,
+            s.client_ids,
+            s.state,
+            s.amount,
+            s.currency,
+            s.currency_digits,
+            s.effective_on,
+        )
         .where(s.kind == "loan_draft", s.state.in_([state.value for state in claiming]))
         .order_by(s.business_id, s.version)
     ).all()

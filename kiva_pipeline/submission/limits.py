@@ -12,7 +12,7 @@ import pandas as pd
 
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings_limits import Limits
-from kiva_pipeline.submission.plan import NOTHING
+from kiva_pipeline.submission.plan import NOTHING, UPDATE
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import RESENT, State
 
@@ -123,10 +123,12 @@ class RunLimits:
         for code, rows in over.items():
             again = plan.index.isin(rows) & (plan["reason_code"] == RESENT)
             first = plan.index.isin(rows) & ~again
-            # What was in doubt and was to go again is in doubt as before.
+            # What was in doubt and was to go again is in doubt as before. One that a run before
+            # this one has planned already is taken back, or it would go all the same.
             plan.loc[again, ["decision", "reason_code", "reasons", "write"]] = [
                 State.UNCERTAIN.value, "still_uncertain", reason("still_uncertain"), NOTHING,
             ]  # fmt: skip
+            plan.loc[again & (plan["open_state"] == State.PLANNED.value), "write"] = UPDATE
             plan.loc[first, "decision"] = State.DEFERRED.value
             plan.loc[first, "reason_code"] = code
             if code == MONEY:

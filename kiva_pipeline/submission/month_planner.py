@@ -20,7 +20,7 @@ from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.approvals import approved_figures
 from kiva_pipeline.submission.baselines import baselines_frame
-from kiva_pipeline.submission.conflicts import members_of, normalised_ids
+from kiva_pipeline.submission.conflicts import CLAIM_COLUMNS, normalised_ids
 from kiva_pipeline.submission.known import known_frame
 from kiva_pipeline.submission.ledger import Ledger, draft_members, known_rows, now_text
 from kiva_pipeline.submission.limits import RunLimits
@@ -52,6 +52,7 @@ class MonthPlanner:
         self._settings = settings
         self._folder = spool_folder
         self._kiva_ids: frozenset[str] = frozenset()
+        self._kiva_loans: pd.DataFrame | None = None
 
     def made(self, kiva_loans: pd.DataFrame) -> StoredFrame:
         """``PLAN_COLUMNS`` of the whole month, in a spooled file.
@@ -60,6 +61,7 @@ class MonthPlanner:
             kiva_loans: ``KIVA_LOAN_COLUMNS`` of today.
         """
         if self._submission.kind is PostKind.LOAN_DRAFT:
+            self._kiva_loans = kiva_loans
             self._kiva_ids = normalised_ids(kiva_loans["internal_loan_id"])
         with self._ledger.reading() as connection:
             if self._submission.kind is not PostKind.REPAYMENT:
@@ -124,15 +126,7 @@ class MonthPlanner:
         )
         if terms is not None:
             baselines = baselines_frame(connection, wanted["business_id"], above, up_to)
-            approvals = pd.DataFrame.from_records(
-                [
-                    (row.business_id, row.payload_hash)
-                    for row in approved_figures(
-                        connection, kind.value, submission.period, above=above, up_to=up_to
-                    )
-                ],
-                columns=["business_id", "payload_hash"],
-            )
+            approvals = _approvals(connection, kind, submission.period, above, up_to)
             return plan_reports(wanted, known, baselines, terms, approvals)
         of_month = str(submission.month)
         mine = (
@@ -147,6 +141,8 @@ class MonthPlanner:
             month=submission.month,
             kiva_ids=self._kiva_ids,
             claims=claims_frame(connection) if drafts else None,
+            kiva_loans=self._kiva_loans,
+            approvals=_approvals(connection, kind, ""),
         )
 
     def _limits(self, connection: Connection) -> RunLimits:
@@ -169,11 +165,23 @@ class MonthPlanner:
         )
 
 
-def claims_frame(connection: Connection) -> pd.DataFrame:
-    """``loan_id, business_id`` of every draft that has a claim on its loans."""
-    return members_of(
-        pd.DataFrame.from_records(
-            [(row.business_id, row.loan_ids) for row in draft_members(connection)],
-            columns=["business_id", "loan_ids"],
-        ).astype("str")
+def _approvals(
+    connection: Connection, kind: PostKind, period: str, above: str = "", up_to: str | None = None
+) -> pd.DataFrame:
+    rows = approved_figures(connection, kind.value, period, above=above, up_to=up_to)
+    return pd.DataFrame.from_records(
+        [(row.business_id, row.payload_hash) for row in rows],
+        columns=["business_id", "payload_hash"],
     )
+
+
+def claims_frame(connection: Connection) -> pd.DataFrame:
+    """``CLAIM_COLUMNS`` of every draft that has a claim on its loans."""
+    rows = draft_members(connection)
+    names = list(CLAIM_COLUMNS)
+    claims = pd.DataFrame.from_records(
+        [tuple(getattr(row, name) for name in names) for row in rows], columns=names
+    )
+    # Beside an empty amount pandas would take the others for floats, exact to 2⁵³ only.
+    claims["amount"] = pd.array([row.amount for row in rows], dtype="Int64")
+    return claims.astype(CLAIM_COLUMNS)

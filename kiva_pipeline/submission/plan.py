@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from kiva_pipeline.periods import Month, Phase
-from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva
+from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva, members_of
+from kiva_pipeline.submission.crosscheck import not_as_adopted, possible_copies
 from kiva_pipeline.submission.plan_reasons import with_reasons
 from kiva_pipeline.submission.report_guards import guard_facts, suspicions
 from kiva_pipeline.submission.states import (
@@ -86,6 +87,8 @@ def plan_creates(
     month: Month,
     kiva_ids: frozenset[str],
     claims: pd.DataFrame | None,
+    kiva_loans: pd.DataFrame | None = None,
+    approvals: pd.DataFrame = NO_APPROVALS,
 ) -> pd.DataFrame:
     """Decide loan drafts or journals of a month.
 
@@ -94,8 +97,10 @@ def plan_creates(
         known: ``known_frame`` of these ids and of all that the month's partition decided before.
         month: The partition that is planned.
         kiva_ids: Normalised loan ids that ``GET /loans`` lists today; empty for journals.
-        claims: ``loan_id, business_id`` of every draft that is open or accepted; None for
-            journals, of which a loan may have many.
+        claims: ``CLAIM_COLUMNS`` of every draft that is open or accepted; None for journals, of
+            which a loan may have many.
+        kiva_loans: ``KIVA_LOAN_COLUMNS`` of today, for drafts.
+        approvals: ``business_id, payload_hash`` of the held drafts that a person approved.
 
     Returns:
         ``PLAN_COLUMNS``: one row for each id in either frame, except those that never got
@@ -114,12 +119,19 @@ def plan_creates(
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
     planned_before = m["open_reason"].where(m["open_state"] == State.PLANNED.value)
-    shared = pd.Series(data=False, index=m.index)
-    if claims is not None:
+    changed_since = twice = pd.Series(data=False, index=m.index)
+    m["shared_loan"] = m["other_id"] = ""
+    if claims is not None and kiva_loans is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
         free = m.loc[m["open_state"].isin(_NEVER_SENT) & ~at_kiva, "business_id"]
         others = claims[~claims["business_id"].isin(free)]
-        shared = claimed_elsewhere(m[good & ~sent], m, others)
+        new = m[good & ~sent & ~at_kiva]
+        m["shared_loan"] = claimed_elsewhere(new, m, members_of(others))
+        twice = claimed_elsewhere(new, m, members_of(others.iloc[:0])) != ""
+        copies = possible_copies(new, others, kiva_loans)
+        m["other_id"] = copies.reindex(m.index).fillna("")
+        changed_since = adopted & good & not_as_adopted(m)
+    approved = _approved(m, approvals)
     forgotten = ~in_mis & ~sent & ~opened & (m["last_state"] != State.REJECTED.value)
     cases: list[tuple[pd.Series, State | None, str | None, str | None]] = [
         (m["open_state"] == State.IN_FLIGHT.value, State.IN_FLIGHT, "still_uncertain", NOTHING),
@@ -131,6 +143,7 @@ def plan_creates(
         (~in_mis & opened, State.WITHDRAWN, "gone", UPDATE),
         (~in_mis, State.WITHDRAWN, "gone", NOTHING),
         (same, State.UNCHANGED, "same", None),
+        (changed_since, State.NEEDS_PERSON, "accepted_then_changed", None),
         (adopted, State.ALREADY_AT_KIVA, ADOPTED, NOTHING),
         (sent & good, State.NEEDS_PERSON, "accepted_then_changed", None),
         (sent, State.NEEDS_PERSON, "accepted_then_invalid", None),
@@ -138,7 +151,9 @@ def plan_creates(
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
         (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
-        (shared, State.HELD, "member_in_other_draft", None),
+        (twice, State.HELD, "member_in_two_drafts", None),
+        ((m["shared_loan"] != "") & ~approved, State.HELD, "member_in_other_draft", None),
+        ((m["other_id"] != "") & ~approved, State.HELD, "may_be_at_kiva", None),
         # A run that ended before its turn came changes nothing about why it is to go.
         *((planned_before == why, State.PLANNED, why, None) for why in _WHY_PLANNED),
         (refused, State.PLANNED, "retried", None),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from kiva_pipeline.money import to_digits
+from kiva_pipeline.submission.crosscheck import changed_members
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import SENTENCES
 
@@ -16,6 +17,8 @@ _CHANGED = frozenset(
 )
 _AGAINST_NEWEST = frozenset({"lower_than_sent", "jump"})
 _FIRST = "first_report_without_baseline"
+_COPY = "may_be_at_kiva"
+_SHARED = frozenset({"member_in_two_drafts", "member_in_other_draft"})
 
 
 def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
@@ -32,6 +35,7 @@ def with_reasons(plan: pd.DataFrame, shared: Mapping[str, str]) -> pd.DataFrame:
     reasons = plan["reasons"].where(ruled, own).fillna("")
     for codes, tell in (
         (_CHANGED, _changes), (_AGAINST_NEWEST, _steps), ({_FIRST}, _figures),
+        ({_COPY}, _others), (_SHARED, _shared_loans),
     ):  # fmt: skip
         told = code.isin(codes) & ~ruled
         if codes is _CHANGED:
@@ -79,7 +83,25 @@ def _changes(rows: pd.DataFrame) -> list[str]:
         for name in ("currency_digits", "amount", "sent_amount", "effective_on",
                      "sent_effective_on", "sent_fields", "field_hashes")
     ]  # fmt: skip
-    return [_difference(*values) for values in zip(*columns, strict=True)]
+    told = [_difference(*values) for values in zip(*columns, strict=True)]
+    members = (
+        changed_members(own_id, old, new) if isinstance(old, str) and isinstance(new, str) else []
+        for own_id, old, new in zip(
+            rows["business_id"], rows["sent_loan_ids"], rows["loan_ids"], strict=True
+        )
+    )
+    return [
+        "; ".join([*came, *filter(None, [rest])]) for rest, came in zip(told, members, strict=True)
+    ]
+
+
+def _shared_loans(rows: pd.DataFrame) -> list[str]:
+    told: list[str] = rows["shared_loan"].tolist()
+    return told
+
+
+def _others(rows: pd.DataFrame) -> list[str]:
+    return [f"loan {other}" for other in rows["other_id"].tolist()]
 
 
 def _difference(
@@ -94,7 +116,7 @@ def _difference(
     parts = []
     if new is not None and old is not None and new != old:
         parts.append(f"amount {_money(old, digits)} → {_money(new, digits)}")
-    if day and sent_day != day:
+    if day and sent_day and sent_day != day:
         parts.append(f"day {sent_day} → {day}")
     fields = _changed_fields(sent_fields, field_hashes)
     told = {"disburse_time"} if any(part.startswith("day") for part in parts) else set()

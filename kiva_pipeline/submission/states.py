@@ -54,8 +54,11 @@ RETRY_ASKED = "retry_asked"
 # hold (another currency, client or principal at Kiva, more than the principal, unknown kinds of
 # transactions) is never lifted: sending it would be wrong money. It goes once its cause is mended.
 LIFTED_BY_APPROVAL = frozenset(
-    {"lower_than_sent", "jump", "first_report_without_baseline", "month_held"}
-)
+    {
+        "lower_than_sent", "jump", "first_report_without_baseline", "month_held",
+        "may_be_at_kiva", "member_in_other_draft",
+    }
+)  # fmt: skip
 
 # Reasons that the planner and the sender give; those of the rules come with their rows.
 SENTENCES = {
@@ -93,7 +96,14 @@ SENTENCES = {
     "refused_before": "Kiva refused exactly this before. Correct it in the MIS, or send it again"
     " with `kiva-pipeline retry`.",
     "refused_today": "Kiva refused exactly this today; it is tried again tomorrow.",
-    "member_in_other_draft": "A member's loan is part of another draft that is open or accepted.",
+    "member_in_two_drafts": "Two drafts of this month have the same loan; a loan belongs to one."
+    " Correct the groups in the MIS.",
+    "member_in_other_draft": "A member's loan is part of another draft that is open or accepted; a"
+    " loan belongs to one. Correct the groups in the MIS; if the other draft was deleted in PA2,"
+    " approve this one with `kiva-pipeline approve`.",
+    "may_be_at_kiva": "Another draft or a loan at Kiva has the same client, amount and day: its id"
+    " may have changed (see source.id_aliases), or it was entered twice. Compare both in PA2; if"
+    " they are two loans, approve it with `kiva-pipeline approve`.",
     "month_closed": "The report of this month is final. The figure goes with the next month's"
     " report, because figures are cumulative.",
     "month_closed_not_expected": "The report of this month is final, and Kiva does not expect this"

@@ -15,6 +15,7 @@ from kiva_pipeline.errors import SettingsError, SourceError, SourceUnavailableEr
 from kiva_pipeline.mis.demo import DemoSource
 from kiva_pipeline.mis.open import open_source
 from kiva_pipeline.mis.records import (
+    BALANCE_RECORDS,
     INSTALMENT_RECORDS,
     LOAN_RECORDS,
     NOTE_RECORDS,
@@ -413,4 +414,29 @@ def test_a_text_that_is_no_utf_8_spoils_its_own_row_only(path: Path, tmp_path: P
     theirs = after["client_id"] == client
     bit = LOAN_RECORDS.bit("first_name_unreadable")
     assert ((after["problems"] & bit) != 0).tolist() == theirs.tolist()
+    pd.testing.assert_frame_equal(after[~theirs], before[~theirs])
+
+
+def test_a_booking_that_is_no_number_makes_no_zero_of_its_loans_figure(
+    path: Path, tmp_path: Path
+) -> None:
+    spoiled = Path(copy(path, tmp_path))
+    ((pk, loan_id),) = query(
+        spoiled,
+        "SELECT l.id, l.loan_id FROM loans l JOIN transactions t ON t.loan_pk = l.id"
+        " WHERE t.type = 'repayment' AND l.loan_id IS NOT NULL ORDER BY l.id LIMIT 1",
+    )
+    query(
+        spoiled,
+        "UPDATE transactions SET principal_minor = 'a lot' WHERE loan_pk = ? AND type = 'repayment'",
+        pk,
+    )
+    with DemoSource(path, MARK) as clean, DemoSource(spoiled, MARK) as source:
+        before, after = (
+            canonical_balances(pd.concat(s.balances(all_ids(path), LAST.last_day)))
+            for s in (clean, source)
+        )
+    theirs = (after["loan_id"] == loan_id).to_numpy()
+    assert after.loc[theirs, "repaid"].isna().all()
+    assert (after.loc[theirs, "problems"] & BALANCE_RECORDS.bit("repaid_unreadable")).all()
     pd.testing.assert_frame_equal(after[~theirs], before[~theirs])

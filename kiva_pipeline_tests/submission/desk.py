@@ -10,6 +10,7 @@ from kiva_pipeline.partner_api.exchange import Exchange, PostKind
 from kiva_pipeline.periods import Month
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission.ledger import Ledger
+from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.submit import SubmitOptions, SubmitResult, submit
 from kiva_pipeline_tests.submission.books import (
     SECRETS,
@@ -17,9 +18,12 @@ from kiva_pipeline_tests.submission.books import (
     Row,
     actor,
     attempts,
+    decided,
+    give_baselines,
     settings_for,
     states,
     submission_of,
+    versions,
 )
 from kiva_pipeline_tests.submission.kiva import LoopbackKiva
 
@@ -58,10 +62,13 @@ class Desk:
         month: Month | None = None,
         api: Any = None,
         chunk_rows: int = 25_000,
+        baselines: bool = True,
         **options: Any,
     ) -> SubmitResult:
         """One run, with what must hold after every one of them."""
         self.runs += 1
+        if baselines:
+            give_baselines(self.book, kind, rows)
         with PartnerApi.open(self.settings, SECRETS, tries=1) as own:
             client = api or own
             of = submission_of(
@@ -78,6 +85,8 @@ class Desk:
                 options=SubmitOptions(pause=self._pause, **options),
             )
         self.must_hold(rows, result)
+        if not options.get("dry_run"):
+            self._told_is_kept(of, result)
         return result
 
     def must_hold(self, rows: Sequence[Row], result: SubmitResult) -> None:
@@ -91,6 +100,24 @@ class Desk:
         assert "in_flight" not in states(self.book).values()
         assert all(attempt["verdict"] for attempt in attempts(self.book))
         assert self.kiva.unannounced == []
+
+    def _told_is_kept(self, of: Submission, result: SubmitResult) -> None:
+        """What a run tells of a row that it sent, or that is in doubt, is what the ledger keeps."""
+        newest = {
+            v["business_id"]: v for v in versions(self.book)
+            if (v["kind"], v["period"]) == (of.kind.value, of.period)
+        }  # fmt: skip
+        mine = {a["id"] for a in attempts(self.book) if a["run_id"] == f"run-{self.runs}"}
+        for business_id, decision in decided(result).items():
+            kept = newest.get(business_id)
+            assert decision != "planned"
+            assert kept is None or kept["state"] != "planned"
+            if kept and (kept["attempt_id"] in mine or kept["state"] == "uncertain"):
+                assert decision == kept["state"], business_id
+            if decision in {"accepted", "uncertain", "deferred"} and kept:
+                assert decision == kept["state"], business_id
+        for kept in newest.values():
+            assert kept["attempt_id"] not in mine or kept["business_id"] in decided(result)
 
     def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +63,7 @@ class LoopbackKiva:
         listed: What ``GET /loans`` gives: internal loan ids.
         posts: In the order of arrival.
         applied: How often each effect (kind, id; of a report also its amount) was applied.
+        figures: The figure that counts for each loan: the last one.
         most_at_once: POSTs that were under way at the same time.
         unannounced: What was wrong with the ledger at the receipt of a POST.
     """
@@ -72,10 +73,11 @@ class LoopbackKiva:
         self.listed: list[str] = []
         self.posts: list[Post] = []
         self.applied: Counter[tuple[str, ...]] = Counter()
+        self.figures: dict[str, float] = {}
         self.most_at_once = 0
         self.unannounced: list[str] = []
         self._at_once = 0
-        self._ledger_url = ledger_url
+        self.ledger_url = ledger_url
         self._lock = threading.Lock()
         self.server = HttpServer(self._answer)
         self.url = self.server.url
@@ -92,13 +94,16 @@ class LoopbackKiva:
         """Drafts and journals that were applied more than once."""
         return [key for key, times in self.applied.items() if times > 1 and key[0] != "repayment"]
 
-    def apply(self, post: Post) -> None:
-        """Keep what is in a POST."""
+    def apply(self, post: Post, but: Sequence[str] = ()) -> None:
+        """Keep what is in a POST, but for these rows of a report."""
         content = json.loads(post.body)
         with self._lock:
             if post.kind is PostKind.REPAYMENT:
                 for row in content["repayments"]:
+                    if row["loan_id"] in but:
+                        continue
                     self.applied["repayment", row["loan_id"], str(row["amount"])] += 1
+                    self.figures[row["loan_id"]] = row["amount"]
             elif post.kind is PostKind.JOURNAL:
                 for row in content["journals"]:
                     self.applied["journal", row["internal_loan_id"], row["body"]] += 1
@@ -115,7 +120,7 @@ class LoopbackKiva:
             self.posts.append(post)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-        if wrong := not_announced(self._ledger_url, post):
+        if wrong := not_announced(self.ledger_url, post):
             self.unannounced.append(wrong)
         try:
             return self.behave(self, post)

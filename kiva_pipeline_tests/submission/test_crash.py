@@ -22,6 +22,7 @@ from kiva_pipeline_tests.submission.books import (
     counted,
     decided,
     draft_row,
+    give_baselines,
     journal_row,
     states,
     story,
@@ -35,8 +36,8 @@ KILLED = -signal.SIGKILL
 
 
 def job_of(desk: Desk, kind: PostKind, rows: list[Row], **more: Any) -> Job:
-    url = f"sqlite+pysqlite:///{desk.book.file}"
-    return Job(url, desk.settings, kind, rows, desk.folder, **more)
+    give_baselines(desk.book, kind, rows)
+    return Job(desk.kiva.ledger_url, desk.settings, kind, rows, desk.folder, **more)
 
 
 def rows_of(kind: PostKind, number: int = 6) -> list[Row]:

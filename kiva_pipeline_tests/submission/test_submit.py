@@ -4,6 +4,8 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,14 @@ from kiva_pipeline_tests.submission.kiva import (
 
 KINDS = pytest.mark.parametrize("kind", [DRAFT, REPAYMENT, JOURNAL], ids=str)
 SOMEBODY = Person("A person", "to look")
+
+
+@contextmanager
+def another_program(desk: Desk) -> Iterator[Ledger]:
+    """The same ledger, opened once more."""
+    book = Ledger.open(desk.kiva.ledger_url, environment="sandbox", partner_id=PARTNER)
+    yield book
+    book.close()
 
 
 # -- the same again ----------------------------------------------------------------------------
@@ -147,6 +157,21 @@ def test_a_figure_that_was_to_go_again_and_did_not_is_in_doubt_as_before(desk: D
     assert set(decided(allowed.run(REPAYMENT, rows)).values()) == {"uncertain"}
 
 
+def test_a_figure_that_a_dead_sender_was_to_send_again_waits_when_it_is_over_the_limit(
+    desk: Desk,
+) -> None:
+    """Its row is planned already: the limit must take that back, or it goes all the same."""
+    rows = [report_row("L1"), report_row("L2")]
+    put(desk.book, *(version(REPAYMENT, row, "planned", code="resend_same") for row in rows))
+    limited = desk.having(
+        repayments={"batch_size": 1, "repayments_replace": True},
+        limits={"rows_per_run": {"repayments": 1}},
+    )
+    assert decided(limited.run(REPAYMENT, rows)) == {"L1": "accepted", "L2": "uncertain"}
+    assert states(desk.book) == {"L1": "accepted", "L2": "uncertain"}
+    assert len(desk.kiva.posts) == 1
+
+
 # -- runs that end early -----------------------------------------------------------------------
 
 
@@ -168,7 +193,8 @@ def test_a_pause_in_mid_run_stops_before_the_next_request(desk: Desk) -> None:
 
     def pausing(kiva: LoopbackKiva, post: Post) -> Reply:
         if post.number == 2:
-            pause(desk.book, SOMEBODY)
+            with another_program(desk) as book:
+                pause(book, desk.settings, SOMEBODY)
         return accept(kiva, post)
 
     desk.kiva.behave = pausing
@@ -177,7 +203,7 @@ def test_a_pause_in_mid_run_stops_before_the_next_request(desk: Desk) -> None:
     assert counted(decided(result)) == {"accepted": 2, "deferred": 2}
     with pytest.raises(NotAllowedNowError, match="paused by A person"):
         desk.run(JOURNAL, rows)
-    resume(desk.book, SOMEBODY)
+    resume(desk.book, desk.settings, SOMEBODY)
     desk.kiva.behave = accept
     assert counted(decided(desk.run(JOURNAL, rows))) == {"unchanged": 2, "accepted": 2}
     assert set(desk.kiva.applied.values()) == {1}
@@ -320,7 +346,7 @@ def test_a_kiva_that_does_not_answer_a_get_is_not_sent_to(desk: Desk) -> None:
 
 
 def test_a_paused_ledger_asks_kiva_nothing(desk: Desk) -> None:
-    pause(desk.book, SOMEBODY)
+    pause(desk.book, desk.settings, SOMEBODY)
     with pytest.raises(NotAllowedNowError, match="paused by A person: to look"):
         desk.run(JOURNAL, [journal_row("L1")])
     assert (desk.kiva.server.asked, desk.kiva.server.tokens) == ([], [])
@@ -350,11 +376,8 @@ def test_a_second_sender_ends_as_busy_and_says_who_is_at_work(desk: Desk) -> Non
         return accept(kiva, post)
 
     desk.kiva.behave = holding
-    other_book = Ledger.open(
-        f"sqlite+pysqlite:///{desk.book.file}", environment="sandbox", partner_id=PARTNER
-    )
-    other = Desk(desk.kiva, other_book, desk.settings, desk.folder, runs=10)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, another_program(desk) as other_book:
+        other = replace(desk, book=other_book, runs=10)
         first = pool.submit(desk.run, JOURNAL, [journal_row("L1")])
         assert arrived.wait(20)
         with pytest.raises(SenderBusyError, match="run run-1 "):
@@ -362,9 +385,8 @@ def test_a_second_sender_ends_as_busy_and_says_who_is_at_work(desk: Desk) -> Non
         assert states(desk.book) == {"L1/1": "in_flight"}
         go_on.set()
         assert decided(first.result()) == {"L1/1": "accepted"}
-    assert decided(other.run(JOURNAL, [journal_row("L1")])) == {"L1/1": "unchanged"}
+        assert decided(other.run(JOURNAL, [journal_row("L1")])) == {"L1/1": "unchanged"}
     assert len(desk.kiva.posts) == 1
-    other_book.close()
 
 
 def test_a_second_sender_that_may_wait_goes_on_when_the_first_has_finished(desk: Desk) -> None:
@@ -377,14 +399,11 @@ def test_a_second_sender_that_may_wait_goes_on_when_the_first_has_finished(desk:
         return accept(kiva, post)
 
     desk.kiva.behave = holding
-    other_book = Ledger.open(
-        f"sqlite+pysqlite:///{desk.book.file}", environment="sandbox", partner_id=PARTNER
-    )
-    patient = Desk(desk.kiva, other_book, desk.settings, desk.folder, runs=10).having(
-        state={"folder": desk.settings.state.folder, "wait_for_lock_seconds": 30}
-    )
     rows = [journal_row("L1"), journal_row("L2")]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, another_program(desk) as other_book:
+        patient = replace(desk, book=other_book, runs=10).having(
+            state={"wait_for_lock_seconds": 30}
+        )
         first = pool.submit(desk.run, JOURNAL, rows)
         assert arrived.wait(20)
         second = pool.submit(patient.run, JOURNAL, rows)
@@ -392,7 +411,6 @@ def test_a_second_sender_that_may_wait_goes_on_when_the_first_has_finished(desk:
         assert set(decided(first.result()).values()) == {"accepted"}
         assert set(decided(second.result()).values()) == {"unchanged"}
     assert len(desk.kiva.posts) == 2
-    other_book.close()
 
 
 @KINDS
