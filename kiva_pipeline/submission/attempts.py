@@ -18,7 +18,7 @@ from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import OPEN_CLAUSE, attempt, submission
 
-if TYPE_CHECKING:  # it knows pandas, and a person's act does without
+if TYPE_CHECKING:  # commands that only settle rows need no frames
     from kiva_pipeline.submission.queue import Group
 
 
