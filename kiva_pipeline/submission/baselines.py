@@ -67,8 +67,8 @@ def group_drafts(connection: Connection, several: Sequence[str]) -> Rows:
         s.business_id, s.loan_ids, s.client_id, s.reason_code, s.version
     ).where(s.kind == "loan_draft", at_kiva)  # fmt: skip
     found = {}
-    # A list of more than one id has a comma between two quotes.
-    parts = [s.loan_ids.contains('","')]
+    # A list of more than one id has a comma behind a quote.
+    parts = [s.loan_ids.contains('",')]
     parts += [
         s.business_id.in_(several[i : i + _IDS_AT_ONCE])
         for i in range(0, len(several), _IDS_AT_ONCE)
