@@ -189,7 +189,12 @@ def _stopped(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) ->
     run = instance.get_run_by_id(result.run_id)
     if run and run.status is dg.DagsterRunStatus.CANCELED:
         return True
-    errors = (event.step_failure_data.error for event in result.get_step_failure_events())
+    errors = [event.step_failure_data.error for event in result.get_step_failure_events()]
+    errors += [
+        event.job_failure_data.error
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE
+    ]
     return any(e is not None and e.cls_name == "DagsterExecutionInterruptedError" for e in errors)
 
 

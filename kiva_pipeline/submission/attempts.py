@@ -6,6 +6,7 @@ answer settles the rows of its own attempt and no others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,10 +14,12 @@ from sqlalchemy.engine import Connection
 from kiva_pipeline.submission.bulk import insert_versions
 from kiva_pipeline.submission.ledger import now_text
 from kiva_pipeline.submission.ledger_writes import Actor, note, note_rows, pieces
-from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.reason_json import reason
 from kiva_pipeline.submission.states import State
 from kiva_pipeline.submission.tables import OPEN_CLAUSE, attempt, submission
+
+if TYPE_CHECKING:  # commands that only settle rows need no frames
+    from kiva_pipeline.submission.queue import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Intent:
     kind: str
     period: str
     month: str
-    group: Group
+    group: "Group"
     total: int | None
     body_sha256: str
 

@@ -92,6 +92,7 @@ class SubmitResult:
         recovered: Rows that a sender before this one left in flight.
         summary: What was sent.
         objections: Of a dry run: why a run would send nothing now.
+        month_held: Why nothing of the month goes until a person approved its table; "" if it does.
     """
 
     decisions: StoredFrame
@@ -100,6 +101,7 @@ class SubmitResult:
     recovered: int = 0
     summary: SendSummary = field(default_factory=SendSummary)
     objections: list[str] = field(default_factory=list)
+    month_held: str = ""
 
 
 def submit(
@@ -128,6 +130,7 @@ def submit(
         _refuse_another(made, submission, options.expected)
         result = _report(made, submission, ledger, spool_folder, planned_stay=True)
         result.objections = objections(ledger, settings, kiva_loans)
+        result.month_held = planner.month_held
         return result
     may_write(ledger, settings)
     with sender_lock(
@@ -182,6 +185,7 @@ def _sent_month(
     finally:
         Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
+    result.month_held = planner.month_held
     return result
 
 
