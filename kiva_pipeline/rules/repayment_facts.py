@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.money import to_minor
 from kiva_pipeline.rules.runs import whole_numbers
 from kiva_pipeline.settings import Repayments
@@ -107,10 +108,7 @@ def is_group(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _among(loans: pd.DataFrame, ids: "pd.Series[str]") -> NDArray[np.bool_]:
-    if ids.empty:
-        return np.zeros(len(loans), dtype=bool)
-    among: NDArray[np.bool_] = loans["loan_id"].isin(ids).to_numpy(dtype=bool)
-    return among
+    return among(loans["loan_id"], ids)
 
 
 def group_clients(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.object_]:

@@ -233,7 +233,7 @@ def known_rows(
         sa.select(
             s.id, s.business_id, s.version, s.month, s.state, s.reason_code, s.reasons,
             s.payload_hash, s.field_hashes, s.amount, s.currency, s.currency_digits,
-            s.effective_on, s.loan_ids, s.client_id, s.client_ids, s.disbursed, s.updated_at,
+            s.effective_on, s.loan_ids, s.updated_at,
         )
         .where(s.kind == kind, s.period == period, s.business_id > above)
         .order_by(s.business_id, s.version)

@@ -15,6 +15,7 @@ import pandas as pd
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.frames import FrameSpool, StoredFrame
+from kiva_pipeline.lookups import among
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
@@ -134,7 +135,7 @@ class MonthPlanner:
             return plan_reports(wanted, known, baselines, terms, approvals)
         of_month = str(submission.month)
         mine = (
-            known["business_id"].isin(wanted["business_id"])
+            among(known["business_id"], wanted["business_id"])
             | (known["last_month"] == of_month)
             | (known["sent_month"] == of_month)
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva, members_of
 from kiva_pipeline.submission.crosscheck import not_as_adopted, possible_copies
@@ -124,7 +125,7 @@ def plan_creates(
     if claims is not None and kiva_loans is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
         free = m.loc[m["open_state"].isin(_NEVER_SENT) & ~at_kiva, "business_id"]
-        others = claims[~claims["business_id"].isin(free)]
+        others = claims[~among(claims["business_id"], free)]
         new = m[good & ~sent & ~at_kiva]
         m["shared_loan"] = claimed_elsewhere(new, m, members_of(others))
         twice = claimed_elsewhere(new, m, members_of(others.iloc[:0])) != ""
