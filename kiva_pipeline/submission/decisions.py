@@ -91,19 +91,24 @@ def _outcomes(
     connection: Connection, kind: str, period: str, ids: "pd.Series[str]"
 ) -> dict[str, "NDArray[np.object_]"]:
     """The columns of what became of each of these ids; "" where the ledger has none."""
-    outcomes = known_outcomes(connection, kind, period, ids.iloc[0], ids.iloc[-1])
+    wanted = tuple(ids.tolist())
+    outcomes = known_outcomes(connection, kind, period, wanted[0], wanted[-1])
     of_id, *columns = list(zip(*outcomes, strict=True)) or [()] * (len(_OUTCOME) + 1)
-    # Sorted by id and version: the last one of an id is the newest.
-    places = dict(zip(of_id, range(len(of_id)), strict=True))
-    at = np.array([places.get(each, -1) for each in ids.tolist()])
     told = {
-        name: np.array([*column, ""], dtype=object)[at]
+        name: np.array([*column, ""], dtype=object)
         for name, column in zip(_OUTCOME, columns, strict=True)
     }
-    attempts = told["attempt_id"].tolist()
-    refs = attempt_references(connection, sorted(set(attempts) - {""}))
+    if of_id == wanted:
+        told = {name: column[:-1] for name, column in told.items()}
+    else:  # sorted by id and version: the last one of an id is the newest
+        places = dict(zip(of_id, range(len(of_id)), strict=True))
+        at = [places.get(each, -1) for each in wanted]
+        told = {name: column[at] for name, column in told.items()}
+    codes, attempts = pd.factorize(told["attempt_id"])
+    references = attempt_references(connection, attempts.tolist())
     for i, name in enumerate(("remote_ref", "confirm_url")):
-        told[name] = np.array([refs.get(each, _NO_REFS)[i] for each in attempts], dtype=object)
+        of_attempt = [references.get(each, _NO_REFS)[i] for each in attempts.tolist()]
+        told[name] = np.array(of_attempt, dtype=object)[codes]
     return told
 
 
