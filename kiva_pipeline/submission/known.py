@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from kiva_pipeline.lookups import beside
 from kiva_pipeline.submission.ledger import Rows
 from kiva_pipeline.submission.row_frames import frame_of_rows
 from kiva_pipeline.submission.states import OPEN, State
@@ -53,10 +54,5 @@ def known_frame(rows: Rows) -> pd.DataFrame:
         (accepted.drop_duplicates("business_id", keep="last"), _SENT),
         (newest[newest["state"] == State.REJECTED.value], _REFUSED),
     ):
-        frame = frame.merge(
-            part[["business_id", *names]].rename(columns=names),
-            on="business_id",
-            how="left",
-            validate="one_to_one",
-        )
+        frame = beside(frame, part[["business_id", *names]].rename(columns=names), "business_id")
     return frame
