@@ -18,6 +18,7 @@ from kiva_pipeline.submission.plan_reasons import with_reasons
 from kiva_pipeline.submission.report_guards import guard_facts, suspicions
 from kiva_pipeline.submission.states import (
     ADOPTED,
+    MONTH_HELD,
     NEVER_SENT,
     NOT_THERE,
     NOT_THERE_LISTED,
@@ -240,7 +241,7 @@ def plan_reports(
         (everywhere & facts.first, State.HELD, "first_report_without_baseline", None),
         (everywhere & facts.lower, State.HELD, "lower_than_sent", None),
         (everywhere & facts.jump, State.HELD, "jump", None),
-        (everywhere & held_month, State.HELD, "month_held", None),
+        (everywhere & held_month, State.HELD, MONTH_HELD, None),
         (sent, State.PLANNED, "changed", None),
     ]
     plan = _decided(m, cases, otherwise="new", why_held=terms.month_held)
@@ -301,7 +302,7 @@ def _decided(
     ):
         plan[column] = m[column].where(m["state"].notna(), m[last])
     plan["effective_on"] = _iso_days(m["effective_on"])
-    plan = with_reasons(plan, {"month_held": why_held})
+    plan = with_reasons(plan, {MONTH_HELD: why_held})
     plan["suspicion"] = ""
     plan["write"] = _write(plan)
     adds = (plan["write"] == INSERT).astype("int64")
