@@ -143,7 +143,7 @@ def _show(partner: "DemoPartner", story: "Story", seconds: float) -> None:
         f" {len(story.duplicates)}.")  # fmt: skip
     if not story.proven:
         say("\nThis is not what the demo should show. Please report it.", style="bold")
-    _show_next(partner.folder)
+    _show_next(partner.folder, next((c.id for c in story.changes if "/" not in c.id), "LOAN_ID"))
     say(f"\nDone in {seconds:.0f} s.")
 
 
@@ -179,7 +179,7 @@ def _kivas_words(line: dict[str, str]) -> str:
     return line["detail"] if line["decision"] == "rejected" else ""
 
 
-def _show_next(folder: Path) -> None:
+def _show_next(folder: Path, loan_id: str) -> None:
     home, file = folder.absolute() / "dagster", folder.absolute() / "partner.yaml"
     own = _command("kiva-pipeline")
     # Every command finds the demo's folder by itself where it has its usual name.
@@ -195,7 +195,7 @@ def _show_next(folder: Path) -> None:
         say_whole(f"   {command}")
     say_whole("   then open http://127.0.0.1:3000")
     say("\nOr ask here:", style="bold")
-    for command in ("worklist", "status", "trace LOAN_ID"):
+    for command in ("worklist", "status", f"trace {shlex.quote(loan_id)}"):
         say_whole(f"   {own} {command}{settings}")
 
 

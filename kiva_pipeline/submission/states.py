@@ -120,7 +120,7 @@ SENTENCES = {
     " a named person approve it.",
     "first_report_without_baseline": "This would be the first figure reported from here for a loan"
     " that was at Kiva before, and nobody has said what was reported so far. Adopt its last figure"
-    " with `kiva-pipeline adopt`, or approve this one.",
+    " with `kiva-pipeline adopt --reported FILE`, or approve this one.",
     "month_held": "So many loans of the month fall, jump, are missing or have no earlier figure"
     " that the MIS may be wrong: nothing of the month goes. Look at `kiva-pipeline held`, then"
     " correct the cause or approve the month's table.",
