@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.mis import records
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.periods import DisbursalWindow, Month
@@ -127,7 +128,7 @@ def drafts_in_window(
             continue
         members = arrange_members(loans)
         ids.update(members["business_id"], members["loan_id"])
-        asked = members[members["business_id"].isin(wanted)]
+        asked = members[among(members["business_id"], wanted)]
         for draft_id, rows in asked.groupby("business_id", sort=False):
             found[str(draft_id)] = _waiting_draft(str(draft_id), rows)
     return found, ids

@@ -13,6 +13,7 @@ import pandas as pd
 
 from kiva_pipeline.errors import PipelineError
 from kiva_pipeline.frames import StoredFrame, private_folder, write_frame
+from kiva_pipeline.lookups import among
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.records import EXPECTED_STATUSES, KIVA_LOAN_COLUMNS
 from kiva_pipeline.periods import Month, Phase
@@ -89,9 +90,9 @@ def expected_loans(kiva_loans: pd.DataFrame) -> pd.DataFrame:
 def _marked(loans: pd.DataFrame, todays: pd.DataFrame) -> pd.DataFrame:
     if loans.empty:
         return empty_frame(EXPECTED_COLUMNS)
-    still: pd.Series | bool = True
+    still: object = True
     if loans is not todays:
-        still = business_ids(loans).isin(business_ids(todays))
+        still = among(business_ids(loans), business_ids(todays))
     return loans.assign(still_expected=still)[list(EXPECTED_COLUMNS)].astype(EXPECTED_COLUMNS)
 
 

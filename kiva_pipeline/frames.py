@@ -19,7 +19,7 @@ from pyarrow import ipc, parquet
 
 from kiva_pipeline.errors import SettingsError
 
-CHUNK_ROWS = 25_000
+CHUNK_ROWS = 50_000  # each has a price of its own, and each takes its share of memory
 _PLAIN = b"ARROW1"
 
 
@@ -55,7 +55,7 @@ class StoredFrame:
             if _is_plain(file):
                 table = ipc.open_file(file).read_all()
                 return _to_pandas(table.select(names) if names else table)
-            return _to_pandas(parquet.read_table(file, columns=names))
+            return _to_pandas(parquet.ParquetFile(file).read(columns=names))
 
     def chunks(
         self, columns: Sequence[str] | None = None, rows: int = CHUNK_ROWS

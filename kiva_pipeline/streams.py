@@ -12,6 +12,7 @@ from datetime import date
 import pandas as pd
 
 from kiva_pipeline.frames import CHUNK_ROWS, StoredFrame
+from kiva_pipeline.lookups import among
 from kiva_pipeline.mis import records
 from kiva_pipeline.mis.source import Source
 from kiva_pipeline.partner_api.exchange import PostKind
@@ -45,13 +46,13 @@ def group_members(expected: pd.DataFrame, ledger: Ledger, source: Source) -> pd.
     count and price guard the figure.
     """
     ids = expected["internal_loan_id"]
-    several = set(ids[expected["borrower_count"] > 1])
+    several = set(ids[expected["borrower_count"] > 1].tolist())
     with ledger.reading() as connection:
         drafts = [
             (row.business_id, json.loads(row.loan_ids), row.client_id, row.reason_code)
             for row in group_drafts(connection, sorted(several))
         ]
-    asked = set(ids)
+    asked = set(ids.tolist()) if drafts else set()
     frozen = [
         (group_id, loan_id, client_id)
         for group_id, loan_ids, client_id, why in drafts
@@ -80,20 +81,33 @@ def asked_balances(
         chunk = expected.iloc[start : start + CHUNK_ROWS]
         group = (chunk["borrower_count"] > 1).fillna(value=False)
         if len(formed):
-            group |= chunk["internal_loan_id"].isin(formed["business_id"])
+            group |= among(chunk["internal_loan_id"], formed["business_id"])
         single = chunk.loc[~group, "internal_loan_id"]
         asked = pd.DataFrame({"business_id": single, "loan_id": single, "group_client": ""})
         if group.any():
-            of_chunk = formed["business_id"].isin(chunk.loc[group, "internal_loan_id"])
+            of_chunk = among(formed["business_id"], chunk.loc[group, "internal_loan_id"])
             asked = pd.concat([asked, formed[of_chunk]], ignore_index=True)
-        ids = sorted(set(asked["loan_id"]))
-        answered = [records.canonical_balances(raw) for raw in source.balances(ids, as_of)]
-        balances = pd.concat([records.empty_frame(records.BALANCE_COLUMNS), *answered])
-        pairs = asked.merge(balances, on="loan_id", how="left", indicator=True)
-        pairs["known"] = pairs.pop("_merge") == "both"
-        pairs["problems"] = pairs["problems"].fillna(0)
-        pairs = pairs.sort_values(["business_id", "loan_id"], kind="stable", ignore_index=True)
+        if group.any() or not asked["loan_id"].is_monotonic_increasing:
+            asked = asked.sort_values(["business_id", "loan_id"], kind="stable")
+        answered = list(source.balances(sorted(set(asked["loan_id"].tolist())), as_of))
+        balances = records.empty_frame(records.BALANCE_COLUMNS)
+        if answered:  # judged together: each judgement has a price of its own
+            balances = records.canonical_balances(pd.concat(answered, ignore_index=True))
+        pairs = _paired(asked, balances)
         yield pairs[list(ASKED_BALANCE_COLUMNS)].astype(ASKED_BALANCE_COLUMNS)
+
+
+def _paired(asked: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:
+    """Each asked loan with its balance, or its balances where the MIS gave more than one."""
+    if not balances["loan_id"].is_unique:
+        pairs = asked.merge(balances, on="loan_id", how="left", indicator=True)
+        known = (pairs["_merge"] == "both").to_numpy()
+    else:  # by position, which is far cheaper than a join
+        at = pd.Index(balances["loan_id"]).get_indexer(pd.Index(asked["loan_id"]))
+        known = at >= 0
+        pairs = balances.take(at) if known.all() else balances.reindex(at)
+        pairs = pairs.assign(**{name: asked[name].array for name in asked.columns})
+    return pairs.assign(known=known, problems=pairs["problems"].fillna(0))
 
 
 def repayment_report(

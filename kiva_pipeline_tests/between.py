@@ -33,6 +33,7 @@ class Between:
         settings_file: The partner's settings, by this way.
         on_post: Told of each POST before it goes on; it may give the answer itself, or raise
             ``AnswerLostError`` to swallow it.
+        on_get: The same of each GET.
         lose_answers: Forward each POST, then close the connection without an answer.
         posts: The POSTs that came by.
     """
@@ -40,6 +41,7 @@ class Between:
     world: World
     settings_file: Path
     on_post: Fate = lambda _asked: None
+    on_get: Fate = lambda _asked: None
     lose_answers: bool = False
     posts: list[Asked] = field(default_factory=list)
 
@@ -52,6 +54,8 @@ class Between:
             self.posts.append(asked)
             if reply := self.on_post(asked):
                 return reply
+        elif reply := self.on_get(asked):
+            return reply
         answer = httpx.request(
             asked.method,
             self.world.url + asked.target,

@@ -105,6 +105,9 @@ def _summary(result: SubmitResult, *, nothing_sent: bool) -> str:
         "**Nothing was sent: this is what would be.**" if nothing_sent else "",
         *(f"**A run would send nothing now.** {why}" for why in result.objections),
         f"**Stopped early: {stopped}.**" if stopped else "",
+        f"**The month waits for a person** ({result.month_held}): see `kiva-pipeline held`."
+        if result.month_held
+        else "",
         "" if reasons else "There is nothing in this month.",
     ]
     lines = [

@@ -59,13 +59,18 @@ def repayment_assets(months: dg.PartitionsDefinition) -> Sequence[dg.AssetsDefin
                 today=settings.clock.today(),
                 keep=True,
             )
-            gone = int((~listed.loans["still_expected"]).sum())
+            rows, gone = len(listed.loans), int((~listed.loans["still_expected"]).sum())
             return dg.MaterializeResult(
                 value=listed.loans,
-                metadata=counted(
-                    len(listed.loans), **{"not expected any more": gone}
-                ) | {"frozen": listed.frozen},
-            )  # fmt: skip
+                metadata={
+                    "what happened": dg.MarkdownMetadataValue(
+                        f"{rows:,} loans are expected in the report of {month}: {listed.frozen}."
+                        + (f" {gone:,} of them Kiva expects no more today." if gone else "")
+                    ),
+                    **counted(rows, **{"not expected any more": gone}),
+                    "frozen": listed.frozen,
+                },
+            )
 
     @dg.asset(
         **common,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _REASONS_SHOWN = 12
+_TYPED_BY_HAND = 5
 _SENT = "accepted"
 _COLUMNS = {
     _SENT: "sent", "held": "held", "missing": "missing", "blocked": "blocked",
@@ -44,6 +45,12 @@ def demo(
     ] = DEMO_FOLDER,
     loans: Annotated[int, typer.Option(min=1, help="How many loans the demo MIS holds.")] = 600,
     seed: Annotated[int, typer.Option(help="Another seed, another portfolio.")] = 7,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare", help="Only make the partner, to rehearse going live: send nothing."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     r"""See it work: a month of a demo MIS goes to a sandbox of Kiva's API on this machine.
@@ -56,11 +63,18 @@ def demo(
     \b
     kiva-pipeline demo
     kiva-pipeline demo --folder practice --loans 2000
+    kiva-pipeline demo --folder rehearsal --prepare
     """
     started = time.monotonic()
     tell(f"Making a demo MIS of {counted(loans, 'loan')} and a sandbox of Kiva's API in {folder}/")
 
     from kiva_pipeline.cli.demo_folder import demo_partner
+
+    if prepare:
+        with demo_partner(folder, today=practice_day(), loans=loans, chance=seed) as partner:
+            _prepare(partner, as_json=as_json)
+        return
+
     from kiva_pipeline.cli.demo_story import play
 
     with demo_partner(folder, today=practice_day(), loans=loans, chance=seed) as partner:
@@ -80,6 +94,27 @@ def demo(
         _show(partner, story, seconds)
     if not story.proven:
         raise typer.Exit(_FAILED)
+
+
+def _prepare(partner: "DemoPartner", *, as_json: bool) -> None:
+    """Leave a partner who has worked by hand so far, and say how to go on."""
+    from kiva_pipeline.practice_adoption import pa2_files, type_drafts_by_hand
+    from kiva_pipeline.sandbox.practice import pa2_folder, sandbox_file
+
+    store, pa2 = sandbox_file(partner.folder), pa2_folder(partner.folder)
+    typed = type_drafts_by_hand(partner.settings, store, _TYPED_BY_HAND)
+    pa2_files(partner.settings, store, pa2)
+    if as_json:
+        print_json(
+            {"folder": str(partner.folder), "settings": str(partner.settings_file),
+             "url": partner.url, "typed_by_hand": typed, "pa2": str(pa2)}
+        )  # fmt: skip
+        return
+    say(f"\nA practice partner who has worked by hand so far is in {partner.folder}/", style="bold")
+    say(f"   {partner.settings_file}  the settings\n   {pa2}/  what PA2 shows: the drafts that wait"
+        f" ({len(typed)}), the last report, the groups' members")  # fmt: skip
+    say("\nServe its sandbox in another terminal, then follow docs/go-live.md:", style="bold")
+    typer.echo(f"   {_command('kiva-pipeline')} sandbox --folder {_path(partner.folder)}")
 
 
 def _as_json(partner: "DemoPartner", story: "Story", seconds: float) -> dict[str, Any]:

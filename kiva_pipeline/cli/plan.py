@@ -70,6 +70,7 @@ def plan(
         "month": str(asked), "digest": digest, "decisions": totals(decisions),
         "unsent": unsent(decisions), "wait_for_person": waiting, "sources": rows,
         "objections": list(dict.fromkeys(o for p in planned for o in p.objections)),
+        "expected_list": next((p.remark for p in planned if p.remark), None),
     }  # fmt: skip
     if as_json:
         print_json(told)
@@ -77,6 +78,8 @@ def plan(
         say(f"Plan of {asked}, nothing sent")
         say()
         show_totals(told["decisions"])
+        if told["expected_list"]:
+            say(f"\nWhich loans the report answers for: {told['expected_list']}.")
         for objection in told["objections"]:
             say(f"\nA run would send nothing now. {objection}", style="bold")
         if told["unsent"]:

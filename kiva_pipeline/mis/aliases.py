@@ -110,7 +110,8 @@ class AliasedSource:
         asked = sorted({to_mis.get(loan_id, loan_id) for loan_id in loan_ids})
         chunks = [self._named(chunk) for chunk in self._source.balances(asked, as_of)]
         if chunks:
-            yield pd.concat(chunks, ignore_index=True).sort_values("loan_id", ignore_index=True)
+            every = pd.concat(chunks, ignore_index=True)
+            yield every.sort_values("loan_id", kind="stable", ignore_index=True)
 
     def group_members(self, group_ids: Sequence[str]) -> pd.DataFrame:
         """Asked and answered under Kiva's ids."""
@@ -126,9 +127,13 @@ class AliasedSource:
         self._source.close()
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
-        to_kiva = dict(self._aliases.to_kiva)
+        kiva_id = self._aliases.to_kiva.get
         renamed = {
-            column: frame[column].map(to_kiva).fillna(frame[column])
+            column: pd.Series(
+                [kiva_id(mis_id, mis_id) for mis_id in frame[column].tolist()],
+                index=frame.index,
+                dtype="object",
+            )
             for column in _IDS
             if column in frame
         }

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pybase64
 
+from kiva_pipeline.json_texts import json_texts
 from kiva_pipeline.partner_api.exchange import PostKind
 
 _SHORT = 200  # Kiva's words are kept, but never a page of them
@@ -114,13 +114,11 @@ def repayments_body(
         three_column: Send the client id too.
     """
     # Written by hand: every value is finished JSON, and an object a row costs three times as much.
-    ids = _json_texts(loan_ids)
+    ids = json_texts(loan_ids)
     if three_column:
         rows = [
             f'{{"loan_id":{loan_id},"amount":{amount},"client_id":{client_id}}}'
-            for loan_id, amount, client_id in zip(
-                ids, amounts, _json_texts(client_ids), strict=True
-            )
+            for loan_id, amount, client_id in zip(ids, amounts, json_texts(client_ids), strict=True)
         ]
     else:
         rows = [
@@ -128,14 +126,6 @@ def repayments_body(
             for loan_id, amount in zip(ids, amounts, strict=True)
         ]
     return f'{{"repayments":[{",".join(rows)}]}}'.encode()
-
-
-def _json_texts(texts: Sequence[str]) -> list[str]:
-    """Each text as JSON."""
-    together = orjson.dumps(list(texts)).decode()
-    if "\\" in together:  # a quotation mark inside a text is escaped too
-        return [orjson.dumps(text).decode() for text in texts]
-    return [f'"{text}"' for text in together[2:-2].split('","')] if texts else []
 
 
 def journals_body(payloads: Sequence[bytes], envelope: str) -> bytes:

@@ -59,7 +59,8 @@ def commands(row: Mapping[str, Any]) -> list[str]:
     """
     state, code = State(row["state"]), row["reason_code"]
     target, stream = shlex.quote(row["business_id"]), STREAM_OPTIONS[row["kind"]]
-    if state in {State.UNCERTAIN, State.IN_FLIGHT} or code == RESENT:
+    again = state is State.PLANNED and code == RESENT
+    if state in {State.UNCERTAIN, State.IN_FLIGHT} or again:
         if row["kind"] == "repayment":  # an upload is there as a whole, or not at all
             target = row["attempt_id"] or target
         act = f"kiva-pipeline resolve {target} --stream {stream}"

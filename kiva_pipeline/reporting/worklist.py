@@ -14,6 +14,7 @@ from kiva_pipeline.submission.ledger import Ledger, rows_in_states
 from kiva_pipeline.submission.states import (
     ADOPTED,
     ADOPTED_WAITING,
+    MONTH_HELD,
     SEEN_AT_KIVA,
     SENTENCES,
     State,
@@ -56,8 +57,22 @@ def worklist(rows: Iterable[Mapping[str, Any]], today: date) -> list[dict[str, s
     Args:
         rows: ``submission`` rows in ``WORKLIST_STATES``, the newest version of each identity.
         today: The partner's day; drafts whose 30 days are over need no review any more.
+
+    Returns:
+        Rows that wait only because their month is held as a whole are one line: they are one thing
+        to do, and thousands of lines would bury all others.
     """
-    lines = [line for row in rows for line in _lines(row, today)]
+    lines: list[dict[str, str]] = []
+    of_month: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if row["reason_code"] == MONTH_HELD and row["state"] == State.HELD:
+            of_month.setdefault(row["month"], []).extend(_lines(row, today))
+        else:
+            lines += _lines(row, today)
+    lines += [
+        waiting[0] | {"id": f"{len(waiting):,} loans", "command": f"kiva-pipeline held {month}"}
+        for month, waiting in of_month.items()
+    ]
     rank = {state.value: place for place, state in enumerate(_ORDER)}
     return sorted(lines, key=lambda line: (rank[line["state"]], line["by"] or "9", line["id"]))
 

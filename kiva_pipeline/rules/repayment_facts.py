@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.money import to_minor
 from kiva_pipeline.rules.runs import whole_numbers
 from kiva_pipeline.settings import Repayments
@@ -47,6 +48,8 @@ def unique_expected(expected: pd.DataFrame) -> pd.DataFrame:
     loan_id = _plain_texts(expected["internal_loan_id"])
     loans = expected.assign(loan_id=loan_id, business_id=_named(loan_id, expected["kiva_id"]))
     # The same loan listed twice is one loan; two loans with one id are a fault in PA2.
+    if loans["business_id"].is_unique:
+        return loans.assign(shared=False).reset_index(drop=True)
     loans = loans.drop_duplicates(["business_id", "kiva_id"])
     shared = loans["business_id"].duplicated(keep=False)
     return loans.assign(shared=shared).drop_duplicates("business_id", ignore_index=True)
@@ -58,6 +61,8 @@ def business_ids(expected: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _plain_texts(texts: "pd.Series[str]") -> "pd.Series[str]":
+    if texts.str.isascii().all():  # ASCII is NFC
+        return texts.str.strip()
     plain = [unicodedata.normalize("NFC", text).strip() for text in texts.tolist()]
     return pd.Series(plain, index=texts.index, dtype="str")
 
@@ -107,10 +112,7 @@ def is_group(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _among(loans: pd.DataFrame, ids: "pd.Series[str]") -> NDArray[np.bool_]:
-    if ids.empty:
-        return np.zeros(len(loans), dtype=bool)
-    among: NDArray[np.bool_] = loans["loan_id"].isin(ids).to_numpy(dtype=bool)
-    return among
+    return among(loans["loan_id"], ids)
 
 
 def group_clients(loans: pd.DataFrame, members: pd.DataFrame) -> NDArray[np.object_]:

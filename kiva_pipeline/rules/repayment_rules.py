@@ -62,8 +62,8 @@ REPAYMENT_RULES = Rulebook(
         Rule(
             "group_members_unknown", "amount", "missing", _MISSING,
             "Nobody has said which loans make up this group, so there is no figure for it. Name"
-            " them in a CSV file with the columns group_id and loan_id, and give it to"
-            " `kiva-pipeline adopt`.",
+            " them in a CSV file with the columns group_id and loan_id, and run"
+            " `kiva-pipeline adopt --groups FILE`.",
             lambda f: ~f["is_group"] | (f["asked"] > 0),
         ),
         Rule(

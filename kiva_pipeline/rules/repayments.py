@@ -13,6 +13,7 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
+from kiva_pipeline.json_texts import json_texts
 from kiva_pipeline.mis.records import BALANCE_RECORDS
 from kiva_pipeline.money import to_digits
 from kiva_pipeline.periods import Month
@@ -185,6 +186,9 @@ def _loan_ids(links: Links, rows: int) -> NDArray[np.object_]:
     lists = np.full(rows, "[]", dtype=object)
     if len(links.row):
         starts = starts_of(links.row)
+        if len(starts) == len(links.row):  # one loan each
+            lists[links.row] = [f"[{text}]" for text in json_texts(links.loan_id.tolist())]
+            return lists
         ids, lengths = links.loan_id.tolist(), run_lengths(starts, len(links.row))
         lists[links.row[starts]] = [
             orjson.dumps(ids[begin : begin + length]).decode()
@@ -193,7 +197,7 @@ def _loan_ids(links: Links, rows: int) -> NDArray[np.object_]:
     return lists
 
 
-def _hashes(report: pd.DataFrame, settings: Settings) -> list[str]:
+def _hashes(report: pd.DataFrame, settings: Settings) -> "pd.Series[str]":
     three = settings.repayments.column_format == "three_column"
     # The shortest form of an amount: 3500.00 and 3500.0 are the same figure to Kiva.
     minor = whole_numbers(_wire_minor(report, settings))
@@ -202,14 +206,12 @@ def _hashes(report: pd.DataFrame, settings: Settings) -> list[str]:
         idle = (digits > 0) & (minor % 10 == 0)
         minor, digits = np.where(idle, minor // 10, minor), np.where(idle, digits - 1, digits)
     seen = zip(
-        report["state"].isin(["good", "held"]).tolist(),
         report["business_id"].tolist(),
         report["client_id"].tolist() if three else [None] * len(report),
         minor.tolist(),
         digits.tolist(),
         strict=True,
     )
-    return [
-        sha256(orjson.dumps((loan_id, client, amount, places))).hexdigest() if goes else ""
-        for goes, loan_id, client, amount, places in seen
-    ]
+    goes = report["state"].isin(["good", "held"])
+    hashes = [sha256(row).hexdigest() for row in map(orjson.dumps, seen)]
+    return pd.Series(hashes, index=report.index, dtype="str").where(goes, "")

@@ -13,6 +13,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
 from kiva_pipeline.submission import ledger_writes as writes
@@ -138,7 +139,7 @@ class _News:
         known = _Known.of(connection)
         listed = _listed(adoption.kiva_loans)
         keys = [normalised_id(loan_id) for loan_id in listed["internal_loan_id"]]
-        is_new = ~pd.Series(keys, index=listed.index, dtype="str").isin(known.claimed)
+        is_new = ~among(pd.Series(keys, index=listed.index, dtype="str"), known.claimed)
         at_kiva = set(keys)
         waiting = {normalised_id(d.loan_id): d for d in adoption.waiting_drafts}
         drafts = [d for k, d in waiting.items() if k not in known.claimed and k not in at_kiva]

@@ -6,7 +6,7 @@ answer settles the rows of its own attempt and no others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -199,31 +199,83 @@ def _update_known(connection: Connection, intent: Intent, become: Mapping[str, s
 
 
 def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None:
-    """Record how an attempt ended, for itself and for each of its rows.
+    """Record how one attempt ended; see ``settle_all``."""
+    settle_all(connection, [settlement], actor)
+
+
+def settle_all(connection: Connection, settlements: Sequence[Settlement], actor: Actor) -> None:
+    """Record how attempts ended, for themselves and for each of their rows.
 
     Only rows that are still in flight, or uncertain by this very attempt, are touched: a late
     answer may settle its own attempt and nothing else. Rows that are given back keep the reason
     for which they were planned.
     """
-    now = now_text()
-    ended = {
-        "this": settlement.attempt_id, "to_verdict": settlement.verdict,
-        "to_status": settlement.http_status, "to_cause": settlement.cause,
-        "to_ref": settlement.remote_ref or None, "to_url": settlement.confirm_url or None,
-        "at": now,
+    if not settlements:
+        return
+    now, ids = now_text(), [settlement.attempt_id for settlement in settlements]
+    late = set(connection.execute(_ENDED_OF, {"ids": ids}).scalars())
+    connection.execute(
+        _END_ATTEMPT,
+        [
+            {
+                "this": each.attempt_id, "to_verdict": each.verdict,
+                "to_status": each.http_status, "to_cause": each.cause,
+                "to_ref": each.remote_ref or None, "to_url": each.confirm_url or None, "at": now,
+            }
+            for each in settlements
+        ],
+    )  # fmt: skip
+    for settlement in settlements:
+        _settle_exceptions(connection, settlement, actor, now)
+    given_back = [each for each in settlements if each.state is State.PLANNED]
+    for each in settlements:
+        if each.state is State.PLANNED or each.attempt_id in late:
+            # These rows may have another attempt, or another state than the rest.
+            own = (submission.c.attempt_id == each.attempt_id) & _UNANSWERED
+            note_rows(connection, own, "settled", each.state, each.reason_code, actor)
+    note(
+        connection,
+        [
+            {
+                "at": now, "action": "settled", "attempt_id": each.attempt_id,
+                "from_state": State.IN_FLIGHT.value, "to_state": each.state.value,
+                "who": actor.who, "why": each.reason_code, "run_id": actor.run_id,
+            }
+            for each in settlements
+            if each.state is not State.PLANNED and each.attempt_id not in late
+        ],
+    )  # fmt: skip
+    if given_back:
+        connection.execute(_GIVE_BACK, [_row_values(each, now) for each in given_back])
+    if others := [each for each in settlements if each.state is not State.PLANNED]:
+        connection.execute(
+            _SETTLE,
+            [
+                _row_values(each, now)
+                | {"to_reason_code": each.reason_code, "to_reasons": each.reasons}
+                for each in others
+            ],
+        )
+
+
+def _row_values(settlement: Settlement, now: str) -> dict[str, Any]:
+    return {
+        "this": settlement.attempt_id, "to_state": settlement.state.value,
+        "to_ref": settlement.remote_ref, "to_url": settlement.confirm_url, "at": now,
     }  # fmt: skip
-    late = connection.execute(_END_OPEN_ATTEMPT, ended).rowcount == 0
-    if late:
-        connection.execute(_END_ATTEMPT, ended)
+
+
+def _settle_exceptions(
+    connection: Connection, settlement: Settlement, actor: Actor, now: str
+) -> None:
+    """The rows of an attempt that ended otherwise than the rest; before the rest is settled."""
     s = submission.c
-    own = (s.attempt_id == settlement.attempt_id) & _UNANSWERED
-    refs = {
-        "remote_ref": settlement.remote_ref,
-        "confirm_url": settlement.confirm_url,
-        "updated_at": now,
-    }
     for outcome in settlement.exceptions:
-        this_row = own & (s.business_id == outcome.business_id)
+        this_row = (
+            (s.attempt_id == settlement.attempt_id)
+            & _UNANSWERED
+            & (s.business_id == outcome.business_id)
+        )
         note_rows(connection, this_row, "settled", outcome.state, outcome.reason_code, actor)
         connection.execute(
             submission.update()
@@ -232,31 +284,11 @@ def settle(connection: Connection, settlement: Settlement, actor: Actor) -> None
                 state=outcome.state.value,
                 reason_code=outcome.reason_code,
                 reasons=outcome.reasons,
-                **refs,
+                remote_ref=settlement.remote_ref,
+                confirm_url=settlement.confirm_url,
+                updated_at=now,
             )
         )
-    given_back = settlement.state is State.PLANNED
-    if given_back or late:  # these rows may have another attempt, or another state than the rest
-        note_rows(connection, own, "settled", settlement.state, settlement.reason_code, actor)
-    else:
-        note(
-            connection,
-            [
-                {
-                    "at": now, "action": "settled", "attempt_id": settlement.attempt_id,
-                    "from_state": State.IN_FLIGHT.value, "to_state": settlement.state.value,
-                    "who": actor.who, "why": settlement.reason_code, "run_id": actor.run_id,
-                }
-            ],
-        )  # fmt: skip
-    told = {"reason_code": settlement.reason_code, "reasons": settlement.reasons}
-    connection.execute(
-        _GIVE_BACK if given_back else _SETTLE,
-        {
-            "this": settlement.attempt_id, "to_state": settlement.state.value,
-            **({} if given_back else told), **refs,
-        },
-    )  # fmt: skip
 
 
 _NOT_PLANNED = "rows that were to be sent are not planned any more"
@@ -279,17 +311,19 @@ _END_ATTEMPT = (
         finished_at=sa.bindparam("at"),
     )
 )
-_END_OPEN_ATTEMPT = _END_ATTEMPT.where(attempt.c.verdict.is_(None))
+_ENDED_OF = sa.select(attempt.c.id).where(
+    attempt.c.id.in_(sa.bindparam("ids", expanding=True)), attempt.c.verdict.is_not(None)
+)
 _GIVE_BACK = (
     submission.update()
     .where(submission.c.attempt_id == sa.bindparam("this"), _UNANSWERED)
     .values(
         state=sa.bindparam("to_state"),
-        remote_ref=sa.bindparam("remote_ref"),
-        confirm_url=sa.bindparam("confirm_url"),
-        updated_at=sa.bindparam("updated_at"),
+        remote_ref=sa.bindparam("to_ref"),
+        confirm_url=sa.bindparam("to_url"),
+        updated_at=sa.bindparam("at"),
     )
 )
 _SETTLE = _GIVE_BACK.values(
-    reason_code=sa.bindparam("reason_code"), reasons=sa.bindparam("reasons")
+    reason_code=sa.bindparam("to_reason_code"), reasons=sa.bindparam("to_reasons")
 )

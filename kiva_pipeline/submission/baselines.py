@@ -11,9 +11,11 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kiva_pipeline.lookups import among
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.submission.figures_sent import last_sent
 from kiva_pipeline.submission.ledger import Rows
+from kiva_pipeline.submission.row_frames import frame_of_rows
 from kiva_pipeline.submission.states import ADOPTED, State
 from kiva_pipeline.submission.tables import AT_KIVA_CLAUSE, submission
 
@@ -35,14 +37,14 @@ def baselines_frame(
         up_to: And ends with this one; None means to the end.
     """
     kind = PostKind.REPAYMENT.value
-    newest = pd.DataFrame.from_records(
+    newest = frame_of_rows(
         last_sent(connection, kind, wanted.tolist(), above=above, up_to=up_to),
-        columns=["business_id", "period", "amount", "digits"],
-    ).astype({"business_id": "str", "period": "str", "amount": "Int64", "digits": "Int64"})
-    without = wanted[~wanted.isin(newest["business_id"])]
-    if without.empty:
+        {"business_id": "str", "period": "str", "amount": "Int64", "digits": "Int64"},
+    )
+    if len(newest) == len(wanted):
         return newest
-    posted = without[without.isin(_posted_drafts(connection, above, up_to))]
+    without = wanted[~among(wanted, newest["business_id"])]
+    posted = without[among(without, _posted_drafts(connection, above, up_to))]
     if posted.empty:
         return newest
     zero = pd.DataFrame({"business_id": posted, "period": "", "amount": 0, "digits": 0})
@@ -65,8 +67,8 @@ def group_drafts(connection: Connection, several: Sequence[str]) -> Rows:
         s.business_id, s.loan_ids, s.client_id, s.reason_code, s.version
     ).where(s.kind == "loan_draft", at_kiva)  # fmt: skip
     found = {}
-    # A list of more than one id has a comma between two quotes.
-    parts = [s.loan_ids.contains('","')]
+    # A list of more than one id has a comma behind a quote.
+    parts = [s.loan_ids.contains('",')]
     parts += [
         s.business_id.in_(several[i : i + _IDS_AT_ONCE])
         for i in range(0, len(several), _IDS_AT_ONCE)

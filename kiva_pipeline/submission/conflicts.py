@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from kiva_pipeline.lookups import among
+
 # What the checks need to know of a draft that is open or accepted; the day is a text, "" where it
 # is not known.
 CLAIM_COLUMNS = {
@@ -45,10 +47,10 @@ def listed_at_kiva(
     if not kiva_ids:
         nowhere = pd.Series(data=False, index=plan.index)
         return nowhere, nowhere
-    own = plan["business_id"].map(normalised_id).isin(kiva_ids)
+    own = pd.Series(among(plan["business_id"].map(normalised_id), kiva_ids), plan.index)
     members = members_of(plan)
-    hit = members.loc[members["loan_id"].map(normalised_id).isin(kiva_ids), "business_id"]
-    return own, own | plan["business_id"].isin(hit)
+    listed = among(members["loan_id"].map(normalised_id), kiva_ids)
+    return own, own | among(plan["business_id"], members.loc[listed, "business_id"])
 
 
 def claimed_elsewhere(
@@ -68,7 +70,7 @@ def claimed_elsewhere(
     everywhere = pd.concat([members, claims[["loan_id", "business_id"]]]).drop_duplicates()
     everywhere["key"] = everywhere["loan_id"].map(normalised_id)
     drafts = everywhere.groupby("key")["business_id"].nunique()
-    shared = everywhere[everywhere["key"].isin(drafts.index[drafts > 1])]
+    shared = everywhere[among(everywhere["key"], drafts.index[drafts > 1])]
     pairs = members.assign(key=members["loan_id"].map(normalised_id)).merge(
         shared[["key", "business_id"]], on="key", suffixes=("", "_other")
     )

@@ -2,12 +2,9 @@
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sqlalchemy.engine import Connection
 
-from kiva_pipeline.submission.ledger import attempt_references, known_outcomes
+from kiva_pipeline.submission.run_outcomes import Outcomes
 from kiva_pipeline.submission.states import State
 
 DECISION_COLUMNS = {
@@ -59,24 +56,18 @@ class Tally:
         return sum(self.rows.values())
 
 
-def final_decisions(
-    connection: Connection, plan: pd.DataFrame, kind: str, period: str, *, read_back: bool
-) -> pd.DataFrame:
+def final_decisions(plan: pd.DataFrame, outcomes: "Outcomes | None") -> pd.DataFrame:
     """A chunk of ``PLAN_COLUMNS`` in, ``DECISION_COLUMNS`` out.
 
     Args:
-        connection: From ``Ledger.reading``.
         plan: Sorted by ``business_id``.
-        kind: The kind of effect.
-        period: The ledger's period.
-        read_back: Take the state of what was planned from the ledger, now that it was sent. In a
-            dry run it stays ``planned``.
+        outcomes: What the run made of what was planned; None in a dry run, where it stays
+            ``planned``.
     """
     rows = plan.assign(attempt_id="", remote_ref="", confirm_url="")
     planned = (rows["decision"] == State.PLANNED.value).to_numpy(dtype=bool)
-    if read_back and planned.any():
-        ids = rows.loc[planned, "business_id"]
-        found = _outcomes(connection, kind, period, ids)
+    if outcomes is not None and planned.any():
+        found = outcomes.of(rows.loc[planned, "business_id"], rows.loc[planned, "version"])
         for column, values in found.items():
             if planned.all():
                 rows[column] = values
@@ -85,27 +76,3 @@ def final_decisions(
                 told[planned] = values
                 rows[column] = told
     return rows[list(DECISION_COLUMNS)].astype(DECISION_COLUMNS)
-
-
-def _outcomes(
-    connection: Connection, kind: str, period: str, ids: "pd.Series[str]"
-) -> dict[str, "NDArray[np.object_]"]:
-    """The columns of what became of each of these ids; "" where the ledger has none."""
-    outcomes = known_outcomes(connection, kind, period, ids.iloc[0], ids.iloc[-1])
-    of_id, *columns = list(zip(*outcomes, strict=True)) or [()] * (len(_OUTCOME) + 1)
-    # Sorted by id and version: the last one of an id is the newest.
-    places = dict(zip(of_id, range(len(of_id)), strict=True))
-    at = np.array([places.get(each, -1) for each in ids.tolist()])
-    told = {
-        name: np.array([*column, ""], dtype=object)[at]
-        for name, column in zip(_OUTCOME, columns, strict=True)
-    }
-    attempts = told["attempt_id"].tolist()
-    refs = attempt_references(connection, sorted(set(attempts) - {""}))
-    for i, name in enumerate(("remote_ref", "confirm_url")):
-        told[name] = np.array([refs.get(each, _NO_REFS)[i] for each in attempts], dtype=object)
-    return told
-
-
-_OUTCOME = ["decision", "reason_code", "reasons", "attempt_id"]
-_NO_REFS = ("", "")

@@ -6,6 +6,7 @@ figure whose answer was lost counts, because a later report must not fall behind
 """
 
 from collections.abc import Collection
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ _FEW = 0.05
 
 def last_sent(
     connection: Connection, kind: str, ids: Collection[str], *, above: str, up_to: str | None
-) -> list[tuple[Any, ...]]:
+) -> list[Any]:
     """The newest figure of each of these ids that Kiva has, or may have.
 
     Args:
@@ -33,8 +34,9 @@ def last_sent(
     Returns:
         ``business_id, period, amount, currency_digits``, one row for each id that has one.
     """
-    missing, found = set(ids), dict[str, tuple[Any, ...]]()
+    missing, found = set(ids), dict[str, Any]()
     period = _newest_period(connection, kind, None)
+    asked = tuple(ids)
     while missing and period is not None:
         bound = {"kind": kind, "period": period}
         queries: list[sa.Select[Any]]
@@ -45,10 +47,16 @@ def last_sent(
                 _OF_KIND.where(submission.c.business_id.in_(some))
                 for some in pieces(sorted(missing))
             ]
-        newest: dict[str, tuple[Any, ...]] = {}
+        newest: dict[str, Any] = {}
         for query in queries:
-            newest.update((row[0], tuple(row)) for row in connection.execute(query, bound))
-        found |= {key: row for key, row in newest.items() if key in missing}
+            rows = connection.execute(query, bound).all()
+            of_id = tuple(map(itemgetter(0), rows))
+            if of_id == asked:  # all of them, in one month: the usual case
+                return list(rows)
+            newest |= zip(of_id, rows, strict=True)
+        if len(newest) > len(missing) or not newest.keys() <= missing:
+            newest = {key: newest[key] for key in newest.keys() & missing}
+        found |= newest
         missing -= newest.keys()
         period = _newest_period(connection, kind, period)
     return [found[key] for key in sorted(found)]

@@ -2,14 +2,17 @@
 
 import pandas as pd
 
+from kiva_pipeline.lookups import beside
 from kiva_pipeline.submission.ledger import Rows
+from kiva_pipeline.submission.row_frames import frame_of_rows
 from kiva_pipeline.submission.states import OPEN, State
 
-_FIELDS = [
-    "id", "business_id", "version", "month", "state", "reason_code", "reasons", "payload_hash",
-    "field_hashes", "amount", "currency", "currency_digits", "effective_on", "loan_ids",
-    "client_id", "client_ids", "disbursed", "updated_at",
-]  # fmt: skip
+_COLUMNS = {
+    "id": "Int64", "business_id": "str", "version": "Int64", "month": "str", "state": "str",
+    "reason_code": "str", "reasons": "str", "payload_hash": "str", "field_hashes": "str",
+    "amount": "Int64", "currency": "str", "currency_digits": "Int64", "effective_on": "str",
+    "loan_ids": "str", "updated_at": "str",
+}  # fmt: skip
 
 # What the planner reads of the open version, of the newest accepted and of a refusal after it.
 _OPEN = {
@@ -41,10 +44,7 @@ def known_frame(rows: Rows) -> pd.DataFrame:
         ``business_id`` and the columns that the planner reads: ``open_*``, ``sent_*``,
         ``refused_*``, ``last_*``; empty where there is no such version.
     """
-    versions = pd.DataFrame.from_records([tuple(row) for row in rows], columns=_FIELDS)
-    versions = versions.astype({"id": "Int64", "currency_digits": "Int64"})
-    # Beside an empty amount pandas would take the others for floats, exact to 2⁵³ only.
-    versions["amount"] = pd.array([row.amount for row in rows], dtype="Int64")
+    versions = frame_of_rows(rows, _COLUMNS)
     state = versions["state"]
     accepted = versions[state == State.ACCEPTED.value]
     newest = versions.drop_duplicates("business_id", keep="last")
@@ -54,10 +54,5 @@ def known_frame(rows: Rows) -> pd.DataFrame:
         (accepted.drop_duplicates("business_id", keep="last"), _SENT),
         (newest[newest["state"] == State.REJECTED.value], _REFUSED),
     ):
-        frame = frame.merge(
-            part[["business_id", *names]].rename(columns=names),
-            on="business_id",
-            how="left",
-            validate="one_to_one",
-        )
-    return frame.astype({"business_id": "str"})
+        frame = beside(frame, part[["business_id", *names]].rename(columns=names), "business_id")
+    return frame

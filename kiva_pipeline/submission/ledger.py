@@ -233,7 +233,7 @@ def known_rows(
         sa.select(
             s.id, s.business_id, s.version, s.month, s.state, s.reason_code, s.reasons,
             s.payload_hash, s.field_hashes, s.amount, s.currency, s.currency_digits,
-            s.effective_on, s.loan_ids, s.client_id, s.client_ids, s.disbursed, s.updated_at,
+            s.effective_on, s.loan_ids, s.updated_at,
         )
         .where(s.kind == kind, s.period == period, s.business_id > above)
         .order_by(s.business_id, s.version)
@@ -241,35 +241,6 @@ def known_rows(
     if up_to is not None:
         query = query.where(s.business_id <= up_to)
     return connection.execute(query).all()
-
-
-def known_outcomes(connection: Connection, kind: str, period: str, first: str, last: str) -> Rows:
-    """``business_id, state, reason_code, reasons, attempt_id`` of each version in a range of ids.
-
-    From ``first`` to ``last``, sorted by id and version; "" where there is no attempt.
-    """
-    s = submission.c
-    return connection.execute(
-        sa.select(
-            s.business_id, s.state, s.reason_code, s.reasons, sa.func.coalesce(s.attempt_id, "")
-        )
-        .where(s.kind == kind, s.period == period, s.business_id >= first, s.business_id <= last)
-        .order_by(s.business_id, s.version)
-    ).all()
-
-
-def attempt_references(
-    connection: Connection, attempt_ids: Sequence[str]
-) -> dict[str, tuple[str, str]]:
-    """``remote_ref, confirm_url`` by attempt; "" where Kiva gave none."""
-    a = attempt.c
-    references: dict[str, tuple[str, str]] = {}
-    for start in range(0, len(attempt_ids), 500):
-        some = attempt_ids[start : start + 500]
-        query = sa.select(a.id, a.remote_ref, a.confirm_url).where(a.id.in_(some))
-        references |= {row.id: (row.remote_ref or "", row.confirm_url or "")
-                       for row in connection.execute(query)}  # fmt: skip
-    return references
 
 
 def draft_members(connection: Connection) -> Rows:

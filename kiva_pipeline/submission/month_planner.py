@@ -15,6 +15,7 @@ import pandas as pd
 from sqlalchemy.engine import Connection
 
 from kiva_pipeline.frames import FrameSpool, StoredFrame
+from kiva_pipeline.lookups import among
 from kiva_pipeline.mis.records import empty_frame
 from kiva_pipeline.partner_api.exchange import PostKind
 from kiva_pipeline.settings import Settings
@@ -42,6 +43,9 @@ class MonthPlanner:
         ledger: Only read.
         settings: The partner's.
         spool_folder: Where the plan is spooled.
+
+    Attributes:
+        month_held: Why nothing of the month goes until a person approved its table; "" if it does.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class MonthPlanner:
         self._folder = spool_folder
         self._kiva_ids: frozenset[str] = frozenset()
         self._kiva_loans: pd.DataFrame | None = None
+        self.month_held = ""
 
     def made(self, kiva_loans: pd.DataFrame) -> StoredFrame:
         """``PLAN_COLUMNS`` of the whole month, in a spooled file.
@@ -69,14 +74,14 @@ class MonthPlanner:
             terms = self._terms(connection)
             plan, suspicions = self._spooled(connection, terms)
             mass = self._settings.repayments.mass_change
-            why = mass_change(
+            self.month_held = mass_change(
                 suspicions, len(self._submission.rows), share=mass.share, at_least=mass.at_least
             )
-            if not why:
+            if not self.month_held:
                 return plan
             # Seldom: so the month is planned once more instead of being kept twice.
             Path(str(plan.path)).unlink(missing_ok=True)
-            return self._spooled(connection, replace(terms, month_held=why))[0]
+            return self._spooled(connection, replace(terms, month_held=self.month_held))[0]
 
     def _spooled(
         self, connection: Connection, terms: ReportTerms | None
@@ -130,7 +135,7 @@ class MonthPlanner:
             return plan_reports(wanted, known, baselines, terms, approvals)
         of_month = str(submission.month)
         mine = (
-            known["business_id"].isin(wanted["business_id"])
+            among(known["business_id"], wanted["business_id"])
             | (known["last_month"] == of_month)
             | (known["sent_month"] == of_month)
         )

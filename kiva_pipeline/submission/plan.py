@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kiva_pipeline.lookups import among, beside
 from kiva_pipeline.periods import Month, Phase
 from kiva_pipeline.submission.conflicts import claimed_elsewhere, listed_at_kiva, members_of
 from kiva_pipeline.submission.crosscheck import not_as_adopted, possible_copies
@@ -17,6 +18,7 @@ from kiva_pipeline.submission.plan_reasons import with_reasons
 from kiva_pipeline.submission.report_guards import guard_facts, suspicions
 from kiva_pipeline.submission.states import (
     ADOPTED,
+    MONTH_HELD,
     NEVER_SENT,
     NOT_THERE,
     NOT_THERE_LISTED,
@@ -124,7 +126,7 @@ def plan_creates(
     if claims is not None and kiva_loans is not None:
         # What this plan may still change has no claim but the one that this plan gives it.
         free = m.loc[m["open_state"].isin(_NEVER_SENT) & ~at_kiva, "business_id"]
-        others = claims[~claims["business_id"].isin(free)]
+        others = claims[~among(claims["business_id"], free)]
         new = m[good & ~sent & ~at_kiva]
         m["shared_loan"] = claimed_elsewhere(new, m, members_of(others))
         twice = claimed_elsewhere(new, m, members_of(others.iloc[:0])) != ""
@@ -188,8 +190,7 @@ def plan_reports(
     """
     m = _side_by_side(wanted, known)
     newest = {"period": "newest_period", "amount": "newest_amount", "digits": "newest_digits"}
-    m = m.merge(last_sent.rename(columns=newest), on="business_id", how="left",
-                validate="one_to_one")  # fmt: skip
+    m = beside(m, last_sent.rename(columns=newest), "business_id")
     expected, good = m["state"].notna(), m["state"] == "good"
     figure = m["state"].isin(["good", "held"])
     facts = guard_facts(m, jump_above=terms.hold_jump_above, leap_above=terms.leap_above)
@@ -240,7 +241,7 @@ def plan_reports(
         (everywhere & facts.first, State.HELD, "first_report_without_baseline", None),
         (everywhere & facts.lower, State.HELD, "lower_than_sent", None),
         (everywhere & facts.jump, State.HELD, "jump", None),
-        (everywhere & held_month, State.HELD, "month_held", None),
+        (everywhere & held_month, State.HELD, MONTH_HELD, None),
         (sent, State.PLANNED, "changed", None),
     ]
     plan = _decided(m, cases, otherwise="new", why_held=terms.month_held)
@@ -265,7 +266,10 @@ def _approved(m: pd.DataFrame, approvals: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _side_by_side(wanted: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    m = wanted.merge(known, on="business_id", how="outer", validate="one_to_one")
+    m = beside(wanted, known, "business_id")
+    gone = known[~among(known["business_id"], wanted["business_id"])]
+    if not gone.empty:
+        m = pd.concat([m, gone], ignore_index=True).sort_values("business_id", ignore_index=True)
     for column in ("disbursed", "field_hashes", "client_ids"):
         if column not in m:
             m[column] = None
@@ -297,8 +301,8 @@ def _decided(
         ("currency_digits", "last_digits"),
     ):
         plan[column] = m[column].where(m["state"].notna(), m[last])
-    plan["effective_on"] = m["effective_on"].dt.strftime("%Y-%m-%d").fillna("")
-    plan = with_reasons(plan, {"month_held": why_held})
+    plan["effective_on"] = _iso_days(m["effective_on"])
+    plan = with_reasons(plan, {MONTH_HELD: why_held})
     plan["suspicion"] = ""
     plan["write"] = _write(plan)
     adds = (plan["write"] == INSERT).astype("int64")
@@ -306,6 +310,13 @@ def _decided(
     texts = {name for name, kind in PLAN_COLUMNS.items() if kind == "str"}
     plan = plan.fillna(dict.fromkeys(texts, ""))
     return plan[list(PLAN_COLUMNS)].astype(PLAN_COLUMNS)
+
+
+def _iso_days(days: "pd.Series[pd.Timestamp]") -> "pd.Series[str]":
+    """Days as text, "" for none; a month has few of them, and each is written once."""
+    codes, distinct = pd.factorize(days)
+    told = np.array([*pd.Series(distinct).dt.strftime("%Y-%m-%d").tolist(), ""], dtype=object)
+    return pd.Series(told[codes], index=days.index, dtype="str")
 
 
 def _write(plan: pd.DataFrame) -> np.ndarray:

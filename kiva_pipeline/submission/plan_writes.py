@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from kiva_pipeline.submission import ledger_writes as writes
 from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.ledger_writes import Actor
-from kiva_pipeline.submission.plan import EVIDENCE, INSERT, UPDATE
+from kiva_pipeline.submission.plan import EVIDENCE, INSERT, NOTHING, UPDATE
 from kiva_pipeline.submission.planned_rows import PlannedRows
 from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.reason_json import reason
@@ -31,6 +31,8 @@ def apply_plan(
     connection: Connection, plan: pd.DataFrame, kind: str, period: str, month: str, actor: Actor
 ) -> None:
     """Write what a chunk of ``PLAN_COLUMNS`` decided, in the caller's transaction."""
+    if (plan["write"] == NOTHING).all():
+        return
     new = plan[plan["write"] == INSERT]
     decided = ["business_id", "version", "reason_code", "reasons", *_FACTS]
     writes.insert_rows(

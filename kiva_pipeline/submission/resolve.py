@@ -188,7 +188,8 @@ def _with_attempt() -> sa.Select[Any]:
 def _open_question(connection: Connection, row: Any) -> bool:  # noqa: ANN401  a SQLAlchemy row
     """In doubt; or answered by a person, and nothing was sent for it since."""
     state = State(row.state)
-    if state in {State.UNCERTAIN, State.IN_FLIGHT} or row.reason_code == RESENT:
+    again = state is State.PLANNED and row.reason_code == RESENT
+    if state in {State.UNCERTAIN, State.IN_FLIGHT} or again:
         return True
     if row.reason_code not in _ANSWERED:
         return False

@@ -150,8 +150,7 @@ class Sender:
             return
         # An intent needs the sender lock; an answer that is known is kept also when that is lost.
         with self.ledger.writing() if intents else self.ledger.settling() as connection:
-            for settlement in answered.values():
-                attempts.settle(connection, settlement, self.actor)
+            attempts.settle_all(connection, list(answered.values()), self.actor)
             attempts.write_intents(connection, intents, self.actor)
         settled = [(self._running.pop(future), s.state) for future, s in answered.items()]
         rows = sum(len(p.group.rows) for p, state in settled if state is not State.PLANNED)

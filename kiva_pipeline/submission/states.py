@@ -50,12 +50,15 @@ NOT_THERE = "resolved_not_there"
 NOT_THERE_LISTED = "not_there_but_listed"
 RETRY_ASKED = "retry_asked"
 
+# The guard on figures that look right themselves, in a month that does not.
+MONTH_HELD = "month_held"
+
 # Guards on a figure that a named person may lift by approving exactly this figure. What the rules
 # hold (another currency, client or principal at Kiva, more than the principal, unknown kinds of
 # transactions) is never lifted: sending it would be wrong money. It goes once its cause is mended.
 LIFTED_BY_APPROVAL = frozenset(
     {
-        "lower_than_sent", "jump", "first_report_without_baseline", "month_held",
+        "lower_than_sent", "jump", "first_report_without_baseline", MONTH_HELD,
         "may_be_at_kiva", "member_in_other_draft",
     }
 )  # fmt: skip
@@ -120,8 +123,8 @@ SENTENCES = {
     " a named person approve it.",
     "first_report_without_baseline": "This would be the first figure reported from here for a loan"
     " that was at Kiva before, and nobody has said what was reported so far. Adopt its last figure"
-    " with `kiva-pipeline adopt`, or approve this one.",
-    "month_held": "So many loans of the month fall, jump, are missing or have no earlier figure"
+    " with `kiva-pipeline adopt --reported FILE`, or approve this one.",
+    MONTH_HELD: "So many loans of the month fall, jump, are missing or have no earlier figure"
     " that the MIS may be wrong: nothing of the month goes. Look at `kiva-pipeline held`, then"
     " correct the cause or approve the month's table.",
     "approved": "A named person approved exactly this figure.",

@@ -33,6 +33,7 @@ from kiva_pipeline.submission.plan_cards import (
 from kiva_pipeline.submission.plan_writes import apply_plan, defer_rest, entering_when_sent
 from kiva_pipeline.submission.preflight import gate, may_write, no_strangers, objections
 from kiva_pipeline.submission.queue import SendQueue
+from kiva_pipeline.submission.run_outcomes import Outcomes
 from kiva_pipeline.submission.send import Poster, Sender, SendSummary
 from kiva_pipeline.submission.witness import keep_witness, keep_witness_if_possible
 
@@ -92,6 +93,7 @@ class SubmitResult:
         recovered: Rows that a sender before this one left in flight.
         summary: What was sent.
         objections: Of a dry run: why a run would send nothing now.
+        month_held: Why nothing of the month goes until a person approved its table; "" if it does.
     """
 
     decisions: StoredFrame
@@ -100,6 +102,7 @@ class SubmitResult:
     recovered: int = 0
     summary: SendSummary = field(default_factory=SendSummary)
     objections: list[str] = field(default_factory=list)
+    month_held: str = ""
 
 
 def submit(
@@ -126,8 +129,9 @@ def submit(
         kiva_loans = submission.kiva_loans()
         made = planner.made(kiva_loans)
         _refuse_another(made, submission, options.expected)
-        result = _report(made, submission, ledger, spool_folder, planned_stay=True)
+        result = _report(made, submission, ledger, spool_folder, run_id=None)
         result.objections = objections(ledger, settings, kiva_loans)
+        result.month_held = planner.month_held
         return result
     may_write(ledger, settings)
     with sender_lock(
@@ -178,10 +182,11 @@ def _sent_month(
             "limit_reached" if limited else "run_ended",
             actor,
         )
-        result = _report(made, submission, ledger, spool_folder, planned_stay=False)
+        result = _report(made, submission, ledger, spool_folder, actor.run_id)
     finally:
         Path(str(made.path)).unlink(missing_ok=True)
     result.recovered, result.summary = recovered, summary
+    result.month_held = planner.month_held
     return result
 
 
@@ -238,24 +243,20 @@ def _report(
     submission: Submission,
     ledger: Ledger,
     spool_folder: Path,
-    *,
-    planned_stay: bool,
+    run_id: str | None,
 ) -> SubmitResult:
-    """What became of each planned row, read back from the ledger, and the totals."""
+    """What became of each row, and the totals; ``run_id`` is None where nothing was to be sent."""
     tally, digest = Tally(), PlanDigest(submission.kind.value, str(submission.month))
     with (
         FrameSpool(spool_folder, empty_frame(DECISION_COLUMNS)) as spool,
         ledger.reading() as connection,
     ):
+        outcomes = None
+        if run_id is not None:
+            outcomes = Outcomes(connection, submission.kind.value, submission.period, run_id)
         for plan in made.chunks():
             digest.add(plan)
-            chunk = final_decisions(
-                connection,
-                plan,
-                submission.kind.value,
-                submission.period,
-                read_back=not planned_stay,
-            )
+            chunk = final_decisions(plan, outcomes)
             tally.add(chunk)
             spool.append(chunk)
     with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from kiva_pipeline.expected import ExpectedLists
 from kiva_pipeline.frames import FrameSpool, StoredFrame
-from kiva_pipeline.mis.records import empty_frame
+from kiva_pipeline.mis.records import canonical_balances, empty_frame
 from kiva_pipeline.mis.source import RAW_BALANCES
 from kiva_pipeline.partner_api.client import PartnerApi
 from kiva_pipeline.periods import Month
@@ -68,7 +68,8 @@ class BalanceTable:
 
 
 def prepare(task: Task) -> None:
-    """Settings, and a ledger that holds the month before."""
+    """Settings, and a ledger that holds the month before; pandera imports itself at its first use."""
+    canonical_balances(pd.DataFrame([facts.balance(0)], columns=list(RAW_BALANCES), dtype=object))
     write_settings(
         Path(task.folder), task.port, batch=task.batch, in_flight=task.in_flight, mis=Path(task.mis)
     )

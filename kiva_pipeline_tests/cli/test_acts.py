@@ -434,3 +434,19 @@ def test_every_act_explains_itself_with_an_example(kiva):
         done = Terminal.__call__(kiva, act, "--help")
         assert done.code == 0
         assert f"\n  kiva-pipeline {act} " in done.out
+
+
+def test_the_page_for_whom_something_waits_names_commands_and_jobs_that_there_are():
+    import re
+    from pathlib import Path
+
+    from kiva_pipeline.automation.acts import act_jobs
+    from kiva_pipeline.cli.main import app
+
+    page = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
+    commands = {command.callback.__name__ for command in app.registered_commands}
+    named = set(re.findall(r"kiva-pipeline ([a-z]+)", page))
+    assert {"resolve", "held", "approve", "retry", "close", "extend", "pause", "resume"} <= named
+    assert named <= commands
+    jobs = set(re.findall(r"`(act_[a-z_]+)`", page))
+    assert jobs == {job.name for job in act_jobs()}

@@ -117,7 +117,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         "postgresql", ADMIN, database="postgres", host="127.0.0.1", port=free_port()
     )
     server = PostgresServer(address, programs, folder)
-    try:
+    with _ended_with_us(programs, folder):
         as_server_user(
             [programs / "initdb", "-D", folder / "data", "-U", ADMIN, "--auth=trust",
              "--encoding=UTF8", "--locale=C", "--no-sync"], folder,
@@ -125,10 +125,28 @@ def postgres_server() -> Iterator[PostgresServer]:
         options = f"-h 127.0.0.1 -p {address.port} -k {folder} -c max_connections=60"
         server._pg_ctl("start", "-o", options)
         yield server
-    finally:
-        if (folder / "data" / "postmaster.pid").exists():
-            server._pg_ctl("stop", "--mode=immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _ended_with_us(programs: Path, folder: Path) -> Iterator[None]:
+    """End the server and drop its folder at the end, also when this process is killed.
+
+    A shell waits for the end of a pipe that only we hold.
+    """
+    stop = f'"{programs}/pg_ctl" stop -D "{folder}/data" --mode=immediate -s; rm -rf "{folder}"/*'
+    with subprocess.Popen(
+        ["sh", "-c", f"cat; {stop}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        start_new_session=True,
+        **_as_server_user(),
+    ) as waiting:
+        yield
+        assert waiting.stdin
+        waiting.stdin.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def server_user() -> tuple[int, int, str]:
@@ -145,8 +163,6 @@ def server_user() -> tuple[int, int, str]:
 
 def as_server_user(command: list[Any], folder: Path) -> None:
     """Run a program of a server; what it says is shown when it fails."""
-    user, group, _ = server_user()
-    privileged = os.geteuid() == 0
     ended = subprocess.run(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,
@@ -156,9 +172,14 @@ def as_server_user(command: list[Any], folder: Path) -> None:
         timeout=120,
         check=False,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
-        **({"user": user, "group": group, "extra_groups": []} if privileged else {}),
+        **_as_server_user(),
     )
     assert ended.returncode == 0, (folder / "output").read_text()
+
+
+def _as_server_user() -> dict[str, Any]:
+    user, group, _ = server_user()
+    return {"user": user, "group": group, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def free_port() -> int:

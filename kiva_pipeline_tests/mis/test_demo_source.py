@@ -10,7 +10,9 @@ from shutil import copy
 
 import pandas as pd
 import pytest
+import yaml
 
+from kiva_pipeline.demo_home import demo_yaml
 from kiva_pipeline.errors import SettingsError, SourceError, SourceUnavailableError
 from kiva_pipeline.mis.demo import DemoSource
 from kiva_pipeline.mis.open import open_source
@@ -28,7 +30,7 @@ from kiva_pipeline.mis.source import RAW_BALANCES, RAW_INSTALMENTS, RAW_LOANS, R
 from kiva_pipeline.money import to_decimal
 from kiva_pipeline.periods import Month
 from kiva_pipeline.sandbox.demo_mis import Dirt, create_demo_mis, loans_at_kiva, planted
-from kiva_pipeline.settings import NoteMark, parse_settings
+from kiva_pipeline.settings import NoteMark, TransactionKind, parse_settings
 
 TODAY = date(2026, 11, 6)
 FIRST, OPEN, NOW, LAST = Month(2025, 11), Month(2026, 10), Month(2026, 11), Month(2027, 2)
@@ -99,6 +101,11 @@ def test_the_frames_have_the_columns_of_the_contract_also_without_rows(source: D
     assert list(source.balances([], TODAY)) == []
 
 
+AMOUNTS = {
+    "disbursed", "disbursed_later", "repaid", "charged_back", "recovered", "written_off", "unknown",
+}  # fmt: skip
+
+
 def test_the_balances_of_every_month_end_are_what_the_bookings_add_up_to(
     path: Path, source: DemoSource
 ) -> None:
@@ -118,17 +125,54 @@ def test_the_balances_of_every_month_end_are_what_the_bookings_add_up_to(
         for pk, type_, day, principal in bookings:
             if date.fromisoformat(day) <= month.last_day:
                 expected[ids[pk], column_of[type_]] += principal
+            elif type_ == "disbursement":
+                expected[ids[pk], "disbursed_later"] += principal
         frame = pd.concat(source.balances(all_ids(path), month.last_day), ignore_index=True)
         frame = canonical_balances(frame)
         assert len(frame) == len(ids)
         assert list(frame["loan_id"]) == sorted(ids.values())
-        for name in ("disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown"):
+        for name in AMOUNTS:
             found = frame.groupby("loan_id")[name].sum()
             assert found.to_dict() == {i: expected[i, name] for i in set(ids.values())}
             seen |= {name} if int(found.sum()) else set()
         seen |= set(frame["unknown_types"])
-    assert {"disbursed", "repaid", "charged_back", "recovered", "written_off", "unknown"} <= seen
+    assert seen >= AMOUNTS
     assert "goodwill_credit" in seen
+
+
+def test_types_of_transactions_count_as_the_settings_say(path: Path) -> None:
+    def sums(types: dict[str, TransactionKind]) -> dict[str, int]:
+        with DemoSource(path, MARK, types) as source:
+            frame = pd.concat(source.balances(all_ids(path), OPEN.last_day))
+        told = {name: int(frame[f"{name}_minor"].sum()) for name in AMOUNTS}
+        return told | {"types": int(frame["unknown_types"].notna().sum())}
+
+    plain = sums({})
+    gift, back = plain["unknown"], plain["recovered"]
+    assert min(gift, back, plain["charged_back"]) > 0
+    assert sums({"goodwill_credit": "ignored"}) == plain | {"unknown": 0, "types": 0}
+    assert sums({"goodwill_credit": "repaid", "recovery": "repaid"}) == plain | {
+        "unknown": 0, "types": 0, "recovered": 0, "repaid": plain["repaid"] + gift + back,
+    }  # fmt: skip
+    odd = "it's a 'type'; DROP TABLE loans"
+    assert sums({odd: "repaid", "chargeback": "ignored"}) == plain | {"charged_back": 0}
+
+
+@pytest.mark.parametrize("fixed", ["write_off", "disbursement"])
+def test_a_write_off_or_a_disbursal_can_not_be_said_to_be_a_repayment(
+    path: Path, fixed: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"transaction_types: “{fixed}” can't be repaid"):
+        DemoSource(path, MARK, {fixed: "repaid"})
+
+
+def test_the_settings_types_reach_the_source(path: Path) -> None:
+    content = yaml.safe_load(demo_yaml(TODAY, FIRST))
+    content["source"]["path"] = str(path)
+    content["repayments"]["transaction_types"] = {"goodwill_credit": "ignored"}
+    with open_source(parse_settings(content, Path("partner.yaml"))) as source:
+        frame = pd.concat(source.balances(all_ids(path), OPEN.last_day))
+    assert frame["unknown_minor"].sum() == 0
 
 
 def test_balances_come_in_chunks_in_the_order_of_the_ids_whatever_is_asked(

@@ -124,7 +124,11 @@ def _handler(server: HttpServer) -> type[BaseHTTPRequestHandler]:
             self._serve()
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # its client died in the middle of it
+                self.close_connection = True
+                return
             reply = server.reply(
                 Asked(self.command, self.path, self.headers, body, self.client_address)
             )

@@ -55,6 +55,17 @@ def test_each_reason_of_a_row_is_a_line_of_its_own_with_its_field():
     ]
 
 
+def test_a_month_that_is_held_as_a_whole_is_one_thing_to_do():
+    of_month = {"kind": "repayment", "code": "month_held", "on": "2026-09-30"}
+    told = [reason(code="month_held", detail="6 of 98 loans")]
+    rows = [row("held", name=f"L{n}", reasons=told, **of_month) for n in range(1200)]
+    rows += [row("held", name="X", kind="repayment", code="jump", reasons=[reason(code="jump")])]
+    whole, one = worklist(rows, TODAY)
+    assert (whole["id"], whole["code"], one["id"]) == ("1,200 loans", "month_held", "X")
+    assert "6 of 98 loans" in whole["detail"]
+    assert whole["command"] == "kiva-pipeline held 2026-10"
+
+
 def test_an_accepted_draft_waits_to_be_published_until_pa2s_window_shuts():
     (line,) = worklist([row("accepted", on="2026-10-01")], TODAY)
     assert line["to_do"] == "Review the draft in PA2 and publish it."

@@ -1,24 +1,40 @@
 """Ledgers to test with: each test has its own, where ``ledger_url`` says."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from kiva_pipeline.submission.ledger import Ledger
+from kiva_pipeline_tests.conftest import BOTH_ENGINES, SQLITE
+from kiva_pipeline_tests.live.postgres import PostgresServer
 from kiva_pipeline_tests.submission.books import PARTNER, Office, settings_for
 from kiva_pipeline_tests.submission.desk import Desk
 from kiva_pipeline_tests.submission.kiva import LoopbackKiva
 
 NewUrl = Callable[[], str]
+ON_BOTH_ENGINES = pytest.mark.parametrize("engine", BOTH_ENGINES, indirect=True)
 
 
 @pytest.fixture
-def new_ledger_url(tmp_path: Path) -> NewUrl:
+def engine(request: pytest.FixtureRequest) -> str:
+    """Where ledgers live: SQLite, but for tests that are parametrised with ``ON_BOTH_ENGINES``."""
+    chosen: str = getattr(request, "param", SQLITE)
+    return chosen
+
+
+@pytest.fixture
+def new_ledger_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Iterator[NewUrl]:
     """Gives the address of a ledger that is not born yet, another one at each call."""
     numbers = count(1)
-    return lambda: f"sqlite+pysqlite:///{tmp_path}/state-{next(numbers)}/ledger.sqlite"
+    if engine == SQLITE:
+        yield lambda: f"sqlite+pysqlite:///{tmp_path}/state-{next(numbers)}/ledger.sqlite"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with ExitStack() as databases:
+        yield lambda: server.address_of(databases.enter_context(server.database()))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from kiva_pipeline_tests.submission.books import (
     report_row,
     states,
 )
+from kiva_pipeline_tests.submission.conftest import ON_BOTH_ENGINES
 from kiva_pipeline_tests.submission.desk import Desk
 from kiva_pipeline_tests.submission.kiva import (
     CLOSED,
@@ -68,7 +69,8 @@ def of_mis(kind: PostKind, loan_id: str, step: int, chance: Random) -> Row | Non
     return {"blocked": blocked, "held": held}.get(said, lambda row: row)(good())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@ON_BOTH_ENGINES
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("kind", [DRAFT, REPAYMENT, JOURNAL], ids=str)
 def test_nothing_is_doubled_stale_or_taken_for_known(desk: Desk, kind: Any, seed: int) -> None:
     desk = desk.having(api={"max_in_flight": 2}, repayments={"batch_size": 3})

@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 import stat
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from kiva_pipeline.submission.ledger import (
     rows_in_states,
     state_counts,
 )
+from kiva_pipeline.submission.planned_rows import PlannedRow, PlannedRows
+from kiva_pipeline.submission.queue import Group
 from kiva_pipeline.submission.states import OPEN, SETTLED, State
 from kiva_pipeline.submission.tables import submission
 from kiva_pipeline_tests.submission.books import (
@@ -287,18 +290,28 @@ def test_the_same_version_can_not_be_there_twice(book: Ledger) -> None:
 
 def in_flight(
     book: Ledger, *rows: Any, kind: Any = REPAYMENT, attempt_id: str = "a-1"
-) -> list[int]:
-    """Rows on their way in one attempt; their ids."""
+) -> list[str]:
+    """Rows on their way in one attempt; their business ids."""
     put(book, *(version(kind, row, "planned") for row in rows))
-    names = {row["business_id"] for row in rows}
-    ids = [row["id"] for row in versions(book) if row["business_id"] in names]
+    ids = [row["business_id"] for row in rows]
     with book.writing() as connection:
         write_intents(connection, [intent(ids, kind=kind, attempt_id=attempt_id)], actor())
     return ids
 
 
-def intent(ids: list[int], *, kind: Any = REPAYMENT, attempt_id: str = "a-1") -> Intent:
-    return Intent(attempt_id, kind.value, "2026-09", ids, 300_00, "0" * 64)
+def intent(
+    ids: Sequence[str], *, kind: Any = REPAYMENT, attempt_id: str = "a-1", new: bool = False
+) -> Intent:
+    """For rows that are in the ledger, or for new ones that enter it."""
+    values = {
+        "business_id": list(ids), "version": [1] * len(ids), "amount": [100_00] * len(ids),
+        "disbursed": [3500_00] * len(ids), "currency_digits": [2] * len(ids),
+        "is_new": [new] * len(ids),
+    }  # fmt: skip
+    columns = [values.get(name, [""] * len(ids)) for name in PlannedRow._fields]
+    group = Group(PlannedRows(columns))
+    period = "2026-09" if kind is REPAYMENT else ""
+    return Intent(attempt_id, kind.value, period, "2026-09", group, 300_00, "0" * 64)
 
 
 def ended(state: State, attempt_id: str = "a-1", **more: Any) -> Settlement:
@@ -324,7 +337,7 @@ def test_a_fault_in_the_middle_leaves_neither_the_change_nor_its_event(
     book: Ledger, change: Any, broken: str
 ) -> None:
     put(book, version(REPAYMENT, report_row("L0"), "planned"))
-    ids = [versions(book)[0]["id"], *in_flight(book, report_row("L1"), report_row("L2"))]
+    ids = ["L0", *in_flight(book, report_row("L1"), report_row("L2"))]
     if change is not CHANGES["an intent"]:
         ids = ids[1:]
     before = versions(book), attempts(book), events(book)
@@ -356,11 +369,22 @@ def test_a_plan_and_its_events_are_one(office: Office, broken: str) -> None:
 def test_an_intent_for_a_row_that_is_not_planned_any_more_leaves_nothing(book: Ledger) -> None:
     put(book, version(REPAYMENT, report_row("L1"), "planned"),
         version(REPAYMENT, report_row("L2"), "held"))  # fmt: skip
-    ids = [row["id"] for row in versions(book)]
     with pytest.raises(RuntimeError, match="not planned any more"), book.writing() as connection:
-        write_intents(connection, [intent(ids)], actor())
+        write_intents(connection, [intent(["L1", "L2"])], actor())
     assert attempts(book) == events(book) == []
     assert states(book) == {"L1": "planned", "L2": "held"}
+
+
+def test_a_new_row_enters_the_ledger_with_its_intent_and_only_once(book: Ledger) -> None:
+    with book.writing() as connection:
+        write_intents(connection, [intent(["L1", "L2"], new=True)], actor())
+    assert states(book) == {"L1": "in_flight", "L2": "in_flight"}
+    assert story(book, "L1") == [("planned", "in_flight")]
+    before = versions(book), attempts(book), events(book)
+    again = [intent(["L3"], new=True, attempt_id="a-2"), intent(["L2"], new=True, attempt_id="a-3")]
+    with pytest.raises(RuntimeError, match="not planned any more"), book.writing() as connection:
+        write_intents(connection, again, actor())
+    assert (versions(book), attempts(book), events(book)) == before
 
 
 # -- each row's story --------------------------------------------------------------------------
@@ -370,11 +394,10 @@ def test_each_row_of_a_batch_has_its_own_story(office: Office) -> None:
     book = office.book
     put(book, version(REPAYMENT, report_row("L1"), "held"))
     office.apply(REPAYMENT, [report_row("L1"), report_row("L2"), report_row("L3")])
-    ids = {row["business_id"]: row["id"] for row in versions(book)}
     with book.writing() as connection:
-        write_intents(connection, [intent(list(ids.values()))], actor())
+        write_intents(connection, [intent(["L1", "L2", "L3"])], actor())
     settlement = ended(
-        State.ACCEPTED, exceptions=[RowOutcome(ids["L2"], State.REJECTED, "rejected", "words")]
+        State.ACCEPTED, exceptions=[RowOutcome("L2", State.REJECTED, "rejected", "words")]
     )
     with book.writing() as connection:
         settle(connection, settlement, actor())
@@ -420,7 +443,9 @@ def test_a_late_answer_settles_its_own_attempt_and_nothing_else(book: Ledger) ->
         recover_orphans(connection, actor())
         # A person has settled L2 meanwhile.
         connection.execute(
-            submission.update().where(submission.c.id == first[1]).values(state="withdrawn")
+            submission.update()
+            .where(submission.c.business_id == first[1])
+            .values(state="withdrawn")
         )
     in_flight(book, report_row("L3"), attempt_id="a-2")
     with book.writing() as connection:

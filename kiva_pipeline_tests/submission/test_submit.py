@@ -320,6 +320,18 @@ def test_a_dry_run_asks_and_writes_nothing_and_promises_what_a_run_then_does(des
     assert len(desk.kiva.posts) == 1
 
 
+def test_the_digest_of_a_plan_knows_no_chunks_and_each_change(desk: Desk) -> None:
+    rows = [report_row(f"L{n}") for n in range(7)]
+    digests = {desk.run(REPAYMENT, rows, dry_run=True, chunk_rows=n).digest for n in (1, 3, 7)}
+    assert len(digests) == 1
+    for changed in (
+        rows[:-1],
+        [*rows[:-1], report_row("L6", 101_00)],
+        [*rows[:-1], held(rows[-1])],
+    ):
+        assert desk.run(REPAYMENT, changed, dry_run=True).digest not in digests
+
+
 TOKENS: dict[str, tuple[Reply, type[PartnerApiError]]] = {
     "refused": (Reply({}, 401), CredentialsRejectedError),
     "of another partner": (Reply(token(partnerId="146")), WrongPartnerError),
