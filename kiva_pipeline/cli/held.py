@@ -125,6 +125,7 @@ def _show(shown: "Waiting", lines: list[dict[str, Any]], *, at_most: int | None)
              line["figure"], "given" if line["approved"] else line["approval"])
             for line in listed
         ),
+        texts=["why", "an approval"],
     )  # fmt: skip
     if len(listed) < len(lines):
         say(f"… and {counted(len(lines) - len(listed), 'row')} more: `--all` shows them.")

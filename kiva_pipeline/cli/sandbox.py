@@ -10,7 +10,7 @@ from kiva_pipeline.cli.options import AsJson
 from kiva_pipeline.cli.show import print_json, say
 from kiva_pipeline.demo_home import DEMO_FOLDER, demo_settings_file
 from kiva_pipeline.errors import PipelineError
-from kiva_pipeline.settings import load_settings
+from kiva_pipeline.settings import Settings, load_settings
 
 
 def sandbox(
@@ -42,14 +42,18 @@ def sandbox(
     its_own = urlsplit(settings.hosts.base_url).port or 80
     with listen(LOOPBACK, its_own if port is None else port) as listening:
         url = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
-        if as_json:
-            print_json({"url": url, "store": str(store)})
-        else:
-            say(f"The sandbox of partner {settings.partner.id} is at {url}. Stop it with Ctrl-C.")
-            if url != settings.hosts.base_url:
-                say(f"The settings say {settings.hosts.base_url}: change `api:` there to use it.")
         try:
+            if as_json:
+                print_json({"url": url, "store": str(store)})
+            else:
+                _tell(settings, url)
             server_of(create_app(store)).run(sockets=[listening])
         except KeyboardInterrupt:
             if not as_json:
                 say("The sandbox has stopped.")
+
+
+def _tell(settings: Settings, url: str) -> None:
+    say(f"The sandbox of partner {settings.partner.id} is at {url}. Stop it with Ctrl-C.")
+    if url != settings.hosts.base_url:
+        say(f"The settings say {settings.hosts.base_url}: change `api:` there to use it.")

@@ -54,6 +54,7 @@ def print_json(content: object) -> None:
     """The one document of ``--json``."""
     foreign = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
     sys.stdout.write(json.dumps(content, ensure_ascii=foreign, indent=2, default=str) + "\n")
+    sys.stdout.flush()  # whoever reads it may wait for it while the command goes on
 
 
 def print_table(

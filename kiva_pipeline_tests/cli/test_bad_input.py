@@ -268,6 +268,15 @@ def test_a_damaged_ledger_stops_every_command_that_would_trust_it(world):
         assert (folder / "ledger.sqlite").read_bytes() == content
 
 
+def test_an_empty_file_in_the_ledgers_place_knows_nothing_and_looking_does_not_fill_it(world):
+    folder = world.folder / "emptied"
+    folder.mkdir(exist_ok=True)
+    (folder / "ledger.sqlite").touch()
+    emptied = world.settings_with(state={"folder": "emptied"})
+    assert "There is no ledger yet" in kiva("status", "--settings", emptied).out
+    assert (folder / "ledger.sqlite").stat().st_size == 0
+
+
 def test_anothers_ledger_is_never_used(world):
     other = world.settings_with(partner={"id": "999"})
     refused(other, 5, "999", "145", commands=LOOKING)

@@ -61,16 +61,18 @@ def everything(tmp_path_factory):
         given = ("--settings", world.settings_file)
         both = "..".join(MONTHS)
         asked = [
-            ("plan", MONTHS[1], "--all"), ("run", both, "--all"), ("run", MONTHS[1], "--json"),
+            ("plan", MONTHS[1], "--all"), ("run", both, "--all"), ("plan", MONTHS[0], "--json"),
             ("status",), ("status", "--json"), ("doubts",), ("worklist",), ("worklist", "--json"),
             ("worklist", "--csv", world.settings.state.folder / "own.csv"), ("plan", "nope"),
-            ("run", MONTHS[0], "--stream", "journals", "--verbose"),
         ]  # fmt: skip
         done = {words: kiva(*words, *given) for words in asked}
-        for loan_id in {line["id"] for line in done["worklist", "--json"].told["worklist"]}:
+        loans = {line["state"]: line["id"] for line in done["worklist", "--json"].told["worklist"]}
+        assert {"accepted", "blocked", "held"} <= set(loans)
+        for loan_id in loans.values():
             for form in ((), ("--json",)):
                 done["trace", loan_id, *form] = kiva("trace", loan_id, *given, *form)
-        debugged = start("--debug", "run", MONTHS[1], "--verbose", "--stream", "drafts", *given)
+        debugged = start("--debug", "run", MONTHS[1], "--verbose", "--stream", "drafts", "--json",
+                         *given)  # fmt: skip
         out, err = debugged.communicate()
         done["debug",] = Done(debugged.returncode, out, err)
         yield world, done

@@ -55,6 +55,14 @@ def test_on_a_screen_that_is_too_narrow_nothing_is_cut_off(capsys, monkeypatch):
         assert cell in out
 
 
+@pytest.mark.usefixtures("narrow")
+def test_an_id_that_is_wider_than_its_sentence_is_still_whole(capsys):
+    print_table(
+        ["id", "why"], [("G-" + "1042" * 15, "a sentence of some words " * 2)], texts=["why"]
+    )
+    assert "G-" + "1042" * 15 in capsys.readouterr().out
+
+
 def test_in_a_file_a_row_is_a_line(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     table()

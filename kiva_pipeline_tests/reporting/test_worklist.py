@@ -74,6 +74,16 @@ def test_an_accepted_draft_waits_to_be_published_until_pa2s_window_shuts():
     assert worklist([row("accepted", on="2026-09-06")], TODAY) == []
 
 
+def test_nobody_is_asked_to_publish_what_kiva_lists_already():
+    told = [reason(code="adopted", sentence="Kiva had it before."), reason()]
+    for code in ("adopted", "seen_at_kiva"):
+        assert worklist([row("accepted", code=code, reasons=told)], TODAY) == []
+        assert worklist([row("accepted", kind="repayment", code=code, reasons=told)], TODAY) == []
+    # A draft that waited in PA2 when the ledger was adopted is still to be published there.
+    (line,) = worklist([row("accepted", code="adopted_waiting", reasons=told)], TODAY)
+    assert line["code"] == "publish"
+
+
 def test_drafts_whose_window_shuts_first_come_first():
     rows = [row("accepted", on=f"2026-10-0{day}", name=f"L{day}") for day in (3, 1, 2)]
     assert [line["id"] for line in worklist(rows, TODAY)] == ["L1", "L2", "L3"]
