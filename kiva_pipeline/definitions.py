@@ -23,6 +23,7 @@ from kiva_pipeline.assets.resources import (
     MisResource,
     PartnerResource,
 )
+from kiva_pipeline.automation.act_adopt import adopt_job
 from kiva_pipeline.automation.acts import act_jobs
 from kiva_pipeline.automation.jobs import jobs
 from kiva_pipeline.automation.schedules import schedules
@@ -67,7 +68,7 @@ def build_definitions(settings: Settings, file: Path) -> dg.Definitions:
             *journal_assets(months),
             *reporting_assets(months),
         ],
-        jobs=[*jobs(), *act_jobs()],
+        jobs=[*jobs(), *act_jobs(), adopt_job()],
         schedules=schedules(settings.calendar, lambda: marks_of_partner(settings)),
         executor=dg.in_process_executor,
         resources={

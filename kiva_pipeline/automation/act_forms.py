@@ -67,6 +67,29 @@ class ResolveForm(Signed):
     month: str = Field(default="", description="Likewise, as 2026-09.")
 
 
+class AdoptForm(Signed):
+    """What Kiva has already, as far as Kiva's list does not show it."""
+
+    only_look: bool = Field(
+        default=True,
+        description="true: only check the files and show what would be adopted. false: adopt it.",
+    )
+    drafts: str = Field(
+        default="",
+        description="A CSV file where the run can read it: the loan_id of each draft that waits in"
+        " PA2 (look through all pages of the drafts). Only the heading if none waits.",
+    )
+    reported: str = Field(
+        default="",
+        description="Likewise: loan_id, month, principal_repaid, as PA2's last final report says.",
+    )
+    groups: str = Field(
+        default="",
+        description="Likewise: group_id, loan_id; the members that each group was posted with.",
+    )
+    go_live: str = Field(default="", description="As 2026-10-06; empty for today.")
+
+
 class MonthForm(dg.Config):
     """A month to look at."""
 

@@ -38,17 +38,17 @@ from kiva_pipeline.submission.resolve import Answer, ListedAtKiva, doubts, resol
 from kiva_pipeline.submission.retry import retry
 
 _ROWS_TOLD = 200
-_NOTHING = dg.Out(dg.Nothing)
+NOTHING = dg.Out(dg.Nothing)
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def look_at_doubts(
     context: dg.OpExecutionContext, partner: PartnerResource, ledger: LedgerResource
 ) -> None:
     """Every row whose answer was lost, and what to look for in PA2."""
     with _acting(partner, ledger) as book, book.reading() as connection:
         rows = [row._mapping for row in doubts(connection)]  # noqa: SLF001  public Row API
-    _tell(
+    tell(
         context,
         f"{len(rows)} in doubt. None is sent again by itself: look, then launch `act_resolve`."
         if rows
@@ -58,7 +58,7 @@ def look_at_doubts(
     )
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def settle_doubt(
     context: dg.OpExecutionContext,
     config: ResolveForm,
@@ -77,7 +77,7 @@ def settle_doubt(
             partner.settings,
             config.target.strip(),
             Answer.ARRIVED if config.found is Found.arrived else Answer.NOT_THERE,
-            _signed(config, context),
+            signed(config, context),
             kind=config.stream.value,
             month=config.month.strip() or None,
             reference=config.reference,
@@ -85,7 +85,7 @@ def settle_doubt(
             listed_at_kiva=_listed(kiva),
         )
     arrived = config.found is Found.arrived
-    _tell(
+    tell(
         context,
         f"{len(rows)} settled: "
         + (
@@ -98,7 +98,7 @@ def settle_doubt(
     )
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def look_at_held(
     context: dg.OpExecutionContext,
     config: MonthForm,
@@ -112,7 +112,7 @@ def look_at_held(
         with book.reading() as connection:
             shown = waiting(connection, month)
     lines = held_lines(shown.rows)
-    _tell(
+    tell(
         context,
         f"{len(lines)} of {month} wait for a person. Digest of this table: `{shown.digest}`"
         if lines
@@ -128,7 +128,7 @@ def look_at_held(
     )  # fmt: skip
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def let_go(
     context: dg.OpExecutionContext,
     config: ApproveForm,
@@ -141,12 +141,12 @@ def let_go(
             book,
             partner.settings,
             Month.parse(config.month),
-            _signed(config, context),
+            signed(config, context),
             loan_id=config.target.strip() or None,
             table=config.table.strip() or None,
         )
     lines = held_lines(rows)
-    _tell(
+    tell(
         context,
         f"{len(lines)} approved; the next run of {config.month} acts on it.",
         ["id", "guard", "now", "what the approval does"],
@@ -154,7 +154,7 @@ def let_go(
     )
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def ask_again(
     context: dg.OpExecutionContext,
     config: RetryForm,
@@ -166,12 +166,12 @@ def ask_again(
         rows = retry(
             book,
             partner.settings,
-            _signed(config, context),
+            signed(config, context),
             ids=[each.strip() for each in config.targets if each.strip()],
             kind=config.stream.value,
             month=config.month.strip() or None,
         )
-    _tell(
+    tell(
         context,
         f"{len(rows)} will go once more with the next run of their month.",
         ["kind", "month", "id"],
@@ -179,7 +179,7 @@ def ask_again(
     )
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def close_report(
     context: dg.OpExecutionContext,
     config: CloseForm,
@@ -189,7 +189,7 @@ def close_report(
     """A month's report is final in PA2."""
     left: list[acts.Unreported] = []
     with _acting(partner, ledger) as book:
-        month, who = Month.parse(config.month), _signed(config, context)
+        month, who = Month.parse(config.month), signed(config, context)
         if config.undo:
             acts.reopen_month(book, partner.settings, month, who)
         else:
@@ -197,7 +197,7 @@ def close_report(
     closed = f"The report of {month} is closed: nothing more of it is posted."
     if left:
         closed += f" Kiva may have no figure of {len(left)} loans and invoices them as scheduled."
-    _tell(
+    tell(
         context,
         f"The report of {month} is not closed any more." if config.undo else closed,
         ["id", "state", "why", "figure"],
@@ -210,7 +210,7 @@ def close_report(
     )  # fmt: skip
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def extend_report(
     context: dg.OpExecutionContext,
     config: ExtendForm,
@@ -219,33 +219,33 @@ def extend_report(
 ) -> None:
     """Kiva gave a month's report more time."""
     with _acting(partner, ledger) as book:
-        month, until = Month.parse(config.month), _day(config.until)
-        acts.extend_month(book, partner.settings, month, until, _signed(config, context))
-    _tell(context, f"The report of {month} may be posted until the end of {until}.")
+        month, until = Month.parse(config.month), day_of(config.until)
+        acts.extend_month(book, partner.settings, month, until, signed(config, context))
+    tell(context, f"The report of {month} may be posted until the end of {until}.")
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def pause_sending(
     context: dg.OpExecutionContext, config: Signed, partner: PartnerResource, ledger: LedgerResource
 ) -> None:
     """Stop all sending."""
     with _acting(partner, ledger) as book:
-        acts.pause(book, partner.settings, _signed(config, context))
-    _tell(context, "Sending is paused: a run that is at work stops before its next request.")
+        acts.pause(book, partner.settings, signed(config, context))
+    tell(context, "Sending is paused: a run that is at work stops before its next request.")
 
 
-@dg.op(out=_NOTHING)
+@dg.op(out=NOTHING)
 def resume_sending(
     context: dg.OpExecutionContext, config: Signed, partner: PartnerResource, ledger: LedgerResource
 ) -> None:
     """Let sending go on."""
     with _acting(partner, ledger) as book:
-        by, why = acts.resume(book, partner.settings, _signed(config, context))
-    _tell(context, f"Sending may go on with the next run. It was paused by {by}: {why}")
+        by, why = acts.resume(book, partner.settings, signed(config, context))
+    tell(context, f"Sending may go on with the next run. It was paused by {by}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
+class Act:
     """An act as a job: its op, its form, what the Jobs page says of it."""
 
     op: dg.OpDefinition
@@ -254,12 +254,12 @@ class _Act:
 
 
 _ACTS = {
-    "act_doubts": _Act(
+    "act_doubts": Act(
         look_at_doubts,
         None,
         "Lists every row whose answer was lost, with what to look for in PA2. Changes nothing.",
     ),
-    "act_resolve": _Act(
+    "act_resolve": Act(
         settle_doubt,
         ResolveForm,
         "Say what PA2 shows about something whose answer was lost: arrived or not_there. Look"
@@ -267,44 +267,44 @@ _ACTS = {
         " client under another id), a report's upload by its day, a journal by its loan and day."
         " Sends nothing.",
     ),
-    "act_held": _Act(
+    "act_held": Act(
         look_at_held,
         MonthForm,
         "The table of what is held or missing in a month, each figure beside the one that Kiva"
         " has, and the table's digest. Look the loans up in the MIS and in PA2's report of the"
         " month before. Changes nothing.",
     ),
-    "act_approve": _Act(
+    "act_approve": Act(
         let_go,
         ApproveForm,
         "Let go what a guard holds: one row, or the whole table that `act_held` showed, by its"
         " digest. Look first whether each figure is right in the MIS. The next run sends it.",
     ),
-    "act_retry": _Act(
+    "act_retry": Act(
         ask_again,
         RetryForm,
         "Send once more what Kiva refused, unchanged. Look first at Kiva's words in the worklist,"
         " and in PA2 for the cause (a credit limit, a list that lacks a value). The next run sends"
         " it once.",
     ),
-    "act_close_report": _Act(
+    "act_close_report": Act(
         close_report,
         CloseForm,
         "A month's report was finalized in PA2: nothing more of it is posted. Look first: PA2"
         " shows the report as final. The answer lists the loans that Kiva invoices as scheduled.",
     ),
-    "act_extend_report": _Act(
+    "act_extend_report": Act(
         extend_report,
         ExtendForm,
         "Kiva gave a month's report more time. Look first: PA2 shows the report as still open.",
     ),
-    "act_pause": _Act(
+    "act_pause": Act(
         pause_sending,
         Signed,
         "Stop all sending at once, also that of a run at work, until `act_resume`. Nothing is"
         " lost. Look then in PA2 at what made you stop.",
     ),
-    "act_resume": _Act(
+    "act_resume": Act(
         resume_sending,
         Signed,
         "Let sending go on after `act_pause`. Look first that what made somebody stop is mended."
@@ -315,10 +315,12 @@ _ACTS = {
 
 def act_jobs() -> list[dg.JobDefinition]:
     """A job for each act."""
-    return [_job(name, act) for name, act in _ACTS.items()]
+    return [act_job(name, act) for name, act in _ACTS.items()]
 
 
-def _job(name: str, act: _Act) -> dg.JobDefinition:
+def act_job(name: str, act: Act) -> dg.JobDefinition:
+    """An act as a job of its own, with its form."""
+
     @dg.job(
         name=name,
         config={"ops": {act.op.name: {"config": empty_form(act.form)}}} if act.form else {},
@@ -345,7 +347,12 @@ def _acting(partner: PartnerResource, ledger: LedgerResource) -> Iterator[Ledger
             yield book
 
 
-def _signed(form: Signed, context: dg.OpExecutionContext) -> acts.Person:
+def signed(form: Signed, context: dg.OpExecutionContext) -> acts.Person:
+    """Who signed the form.
+
+    Raises:
+        SettingsError: The name or the reason is missing.
+    """
     return acts.person(form.by, form.why, run_id=context.run_id)
 
 
@@ -357,14 +364,19 @@ def _listed(kiva: KivaResource) -> ListedAtKiva:
     return listed
 
 
-def _day(text: str) -> date:
+def day_of(text: str) -> date:
+    """A day that was typed.
+
+    Raises:
+        SettingsError: It is none.
+    """
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
         raise SettingsError(f"“{text}” is not a day.", "Write it as YYYY-MM-DD.") from None
 
 
-def _tell(
+def tell(
     context: dg.OpExecutionContext,
     words: str,
     columns: list[str] | None = None,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kiva_pipeline.adopting import Prepared
     from kiva_pipeline.submission.adopt import AdoptionReport
 
-_SHOWN_IDS = 5
 _TEMPLATES = {
     "drafts.csv": ("loan_id",),
     "reported.csv": (
@@ -122,56 +121,19 @@ def adopt(
 
 
 def _show(partner: Settings, prepared: "Prepared") -> None:
+    from kiva_pipeline.reporting.adoption_lines import (
+        ADOPTION_COLUMNS,
+        adoption_table,
+        adoption_warnings,
+    )
+
     new = prepared.changes
     say(f"Partner {partner.partner.id} in {partner.environment}, live since {new.go_live_on}")
     say()
-    print_table(
-        ["what", "to be adopted", "known already"],
-        (
-            ("loans that Kiva lists", f"{new.loans:,}", f"{new.known_already:,}"),
-            ("drafts that wait in PA2", f"{new.drafts:,}",
-             f"{len(prepared.adoption.waiting_drafts) - new.drafts:,}"),
-            ("last reported figures", f"{new.baselines:,}",
-             f"{len(prepared.adoption.baselines) - new.baselines:,}"),
-            ("drafts in doubt that are at Kiva", f"{new.settled:,}", ""),
-            ("groups whose members are named now", f"{new.groups:,}", ""),
-        ),
-        numbers=["to be adopted", "known already"],
-    )  # fmt: skip
-    for warning in _warnings(prepared):
+    print_table(ADOPTION_COLUMNS, adoption_table(prepared), numbers=ADOPTION_COLUMNS[1:])
+    for warning in adoption_warnings(prepared):
         say(f"\n{warning}")
     say()
-
-
-def _warnings(prepared: "Prepared") -> list[str]:
-    """What a person should know before saying yes."""
-    new, told = prepared.changes, []
-    if ids := new.groups_without_members:
-        told.append(
-            f"{counted(len(ids), 'group loan')} without members ({_some(ids)}): their figures will"
-            " be missing from the report until --groups names the members' loans."
-        )
-    if ids := prepared.not_reported:
-        told.append(
-            f"{counted(len(ids), 'loan')} that Kiva expects without a last reported figure"
-            f" ({_some(ids)}): their first figure is held for a person to approve."
-        )
-    if ids := new.other_figures:
-        told.append(
-            f"{counted(len(ids), 'figure')} of the file differ from what the ledger has for that"
-            f" month ({_some(ids)}): the ledger's stand."
-        )
-    if prepared.left_empty:
-        told.append(
-            f"{counted(prepared.left_empty, 'line')} of the reported file without a figure: they"
-            " say nothing."
-        )
-    return told
-
-
-def _some(ids: tuple[str, ...]) -> str:
-    more = f" and {len(ids) - _SHOWN_IDS:,} more" if len(ids) > _SHOWN_IDS else ""
-    return ", ".join(ids[:_SHOWN_IDS]) + more
 
 
 def _as_json(

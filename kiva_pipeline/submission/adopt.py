@@ -77,7 +77,7 @@ class AdoptionReport:
         loans: Loans of Kiva's list that the ledger did not know.
         drafts: Waiting drafts that it did not know.
         baselines: Figures that it did not know.
-        groups: Groups that it knew without their members, and knows with them now.
+        groups: Groups that it knows with their members now, and did not before.
         known_already: Loans of Kiva's list that it knew.
         settled: Drafts whose answer was lost, and which are at Kiva: they arrived.
         other_figures: Loans whose given figure is not the one that the ledger has for the month;
@@ -154,6 +154,7 @@ class _News:
             for key, row_id in known.in_doubt.items()
             if key in at_kiva or key in waiting
         }
+        new_ids = {*listed.loc[is_new, "internal_loan_id"], *(draft.loan_id for draft in drafts)}
         several = listed.loc[listed["borrower_count"].fillna(1) > 1, "internal_loan_id"]
         has_members = known.with_members | set(adoption.members)
         report = AdoptionReport(
@@ -161,7 +162,7 @@ class _News:
             loans=int(is_new.sum()),
             drafts=len(drafts),
             baselines=len(baselines),
-            groups=len(groups),
+            groups=len(groups) + len(new_ids & adoption.members.keys()),
             known_already=int((~is_new).sum()),
             settled=len(settled),
             other_figures=tuple(

@@ -184,8 +184,8 @@ def test_groups_may_be_named_later(desk):
 def test_what_is_not_told_is_said_before_the_person_agrees(desk):
     code, shown = desk.types("--drafts", desk.given.drafts, "--dry-run")
     assert code == 0
-    assert "group loans without members" in shown
-    assert "without a last reported figure" in shown
+    assert "Group loans without members" in shown
+    assert "Loans that Kiva expects, without a last reported figure" in shown
 
 
 def test_a_figure_that_differs_from_the_ledgers_is_said_and_changes_nothing(desk):
