@@ -51,7 +51,7 @@ def last_sent(
         for query in queries:
             rows = connection.execute(query, bound).all()
             of_id = tuple(map(itemgetter(0), rows))
-            if of_id == asked:  # all of them, in one month: the usual case
+            if not found and of_id == asked:  # all of them in one month: the usual case
                 return list(rows)
             newest |= zip(of_id, rows, strict=True)
         if len(newest) > len(missing) or not newest.keys() <= missing:
