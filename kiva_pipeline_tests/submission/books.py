@@ -287,6 +287,16 @@ def actor(run_id: str = "run-1") -> Actor:
     return Actor(who="a test", run_id=run_id)
 
 
+def opened(url: str, partner: str = PARTNER, environment: str = "sandbox") -> Ledger:
+    """A ledger of the practice partner, or of another one."""
+    return Ledger.open(url, environment=environment, partner_id=partner)
+
+
+def file_of(url: str) -> Path:
+    """The file of an SQLite ledger."""
+    return Path(sa.make_url(url).database or "")
+
+
 # -- what the ledger holds ---------------------------------------------------------------------
 
 

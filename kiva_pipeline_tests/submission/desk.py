@@ -1,6 +1,7 @@
 """A desk at which a partner's months are sent: the public door, a real client and a real ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kiva_pipeline.submission.ledger import Ledger
 from kiva_pipeline.submission.month_submission import Submission
 from kiva_pipeline.submission.submit import SubmitOptions, SubmitResult, submit
 from kiva_pipeline_tests.submission.books import (
+    PARTNER,
     SECRETS,
     Photos,
     Row,
@@ -142,3 +144,11 @@ class TwoDoors:
 
     def post(self, kind: PostKind, body: bytes, attempt_id: str) -> Exchange:
         return self.posts.post(kind, body, attempt_id)
+
+
+@contextmanager
+def another_program(desk: Desk) -> Iterator[Ledger]:
+    """The same ledger, opened once more."""
+    book = Ledger.open(desk.kiva.ledger_url, environment="sandbox", partner_id=PARTNER)
+    yield book
+    book.close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kiva_pipeline.partner_api.exchange import PostKind
+from kiva_pipeline_tests.conftest import POSTGRES, SQLITE
 from kiva_pipeline_tests.partner_api.servers import Reply
 from kiva_pipeline_tests.submission.books import (
     DRAFT,
@@ -22,7 +23,6 @@ from kiva_pipeline_tests.submission.books import (
     report_row,
     states,
 )
-from kiva_pipeline_tests.submission.conftest import ON_BOTH_ENGINES
 from kiva_pipeline_tests.submission.desk import Desk
 from kiva_pipeline_tests.submission.kiva import (
     CLOSED,
@@ -69,9 +69,18 @@ def of_mis(kind: PostKind, loan_id: str, step: int, chance: Random) -> Row | Non
     return {"blocked": blocked, "held": held}.get(said, lambda row: row)(good())
 
 
-@ON_BOTH_ENGINES
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("kind", [DRAFT, REPAYMENT, JOURNAL], ids=str)
+@pytest.mark.parametrize(
+    ("engine", "kind"),
+    [
+        (SQLITE, DRAFT),
+        (SQLITE, REPAYMENT),
+        (SQLITE, JOURNAL),
+        pytest.param(POSTGRES, REPAYMENT, marks=pytest.mark.live),
+    ],
+    indirect=["engine"],
+    ids=str,
+)
 def test_nothing_is_doubled_stale_or_taken_for_known(desk: Desk, kind: Any, seed: int) -> None:
     desk = desk.having(api={"max_in_flight": 2}, repayments={"batch_size": 3})
     chance = Random(seed)

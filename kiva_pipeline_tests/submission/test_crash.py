@@ -123,7 +123,6 @@ def the_next_runs_mend_it(desk: Desk, kind: PostKind, rows: list[Row], in_doubt:
     assert set(again) <= {"unchanged", "uncertain"}
 
 
-@ON_BOTH_ENGINES
 @KINDS
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
 def test_a_sender_that_dies_around_a_post_leaves_that_one_in_doubt_and_no_other(
@@ -181,7 +180,6 @@ def test_a_sender_that_dies_before_it_planned_leaves_nothing(desk: Desk, kind: P
     the_next_runs_mend_it(desk, kind, rows, in_doubt=0)
 
 
-@ON_BOTH_ENGINES
 @KINDS
 def test_a_sender_that_dies_with_many_in_flight_leaves_all_of_them_in_doubt(
     desk: Desk, kind: PostKind

@@ -41,7 +41,7 @@ from kiva_pipeline_tests.submission.books import (
 from kiva_pipeline_tests.submission.conftest import NewUrl
 
 FEW = settings(
-    max_examples=5,
+    max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
