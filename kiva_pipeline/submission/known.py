@@ -14,7 +14,8 @@ _COLUMNS = {
     "loan_ids": "str", "updated_at": "str",
 }  # fmt: skip
 
-# What the planner reads of the open version, of the newest accepted and of a refusal after it.
+# What the planner reads of the open version, of the newest accepted and of a refusal after it. What
+# was decided since without asking Kiva (blocked, withdrawn) takes no refusal back.
 _OPEN = {
     "id": "open_id", "state": "open_state", "payload_hash": "open_hash",
     "reason_code": "open_reason", "reasons": "open_reasons", "month": "open_month",
@@ -48,11 +49,13 @@ def known_frame(rows: Rows) -> pd.DataFrame:
     state = versions["state"]
     accepted = versions[state == State.ACCEPTED.value]
     newest = versions.drop_duplicates("business_id", keep="last")
+    of_kiva = versions[state.isin([State.ACCEPTED.value, State.REJECTED.value])]
+    answered = of_kiva.drop_duplicates("business_id", keep="last")
     frame = newest[["business_id", *_LAST]].rename(columns=_LAST)
     for part, names in (
         (versions[state.isin([s.value for s in OPEN])], _OPEN),
         (accepted.drop_duplicates("business_id", keep="last"), _SENT),
-        (newest[newest["state"] == State.REJECTED.value], _REFUSED),
+        (answered[answered["state"] == State.REJECTED.value], _REFUSED),
     ):
         frame = beside(frame, part[["business_id", *names]].rename(columns=names), "business_id")
     return frame

@@ -117,6 +117,7 @@ def plan_creates(
     uncertain = m["open_state"] == State.UNCERTAIN.value
     listed, at_kiva = listed_at_kiva(m, kiva_ids)
     refused = (m["refused_hash"] == m["payload_hash"]) & in_mis
+    refused_last = refused & (m["last_state"] == State.REJECTED.value)
     asked_for = m["refused_reason"] == RETRY_ASKED
     denied = m["last_reason"].isin([NOT_THERE, NOT_THERE_LISTED])
     elsewhere = m["last_month"] != str(month)
@@ -152,7 +153,10 @@ def plan_creates(
         (listed & denied, State.ALREADY_AT_KIVA, NOT_THERE_LISTED, None),
         (at_kiva, State.ALREADY_AT_KIVA, "already_at_kiva", None),
         (~good, None, None, None),
-        (refused & ~asked_for, State.REJECTED, "refused_before", NOTHING),
+        (refused_last & ~asked_for, State.REJECTED, "refused_before", NOTHING),
+        # Something else was decided since: the newest version says again that it was refused, which
+        # is what `retry` looks for.
+        (refused & ~asked_for, State.REJECTED, "refused_before", None),
         (twice, State.HELD, "member_in_two_drafts", None),
         ((m["shared_loan"] != "") & ~approved, State.HELD, "member_in_other_draft", None),
         ((m["other_id"] != "") & ~approved, State.HELD, "may_be_at_kiva", None),

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from kiva_pipeline.periods import Month
+from kiva_pipeline.submission.acts import Person
+from kiva_pipeline.submission.retry import retry
 from kiva_pipeline_tests.submission.books import (
     DRAFT,
     JOURNAL,
@@ -181,6 +183,24 @@ def test_what_kiva_refused_waits_for_a_correction(office: Office, kind: Any, way
             "rejected-late": ("blocked", ways["late"]("L")["reason_code"], "insert", 2),
             "rejected-gone": ("withdrawn", "gone", "", 1),
         }
+
+
+@CREATES
+@pytest.mark.parametrize("meanwhile", ["blocked", "gone"])
+def test_what_kiva_refused_is_not_forgotten_because_it_was_not_fit_to_go_in_between(
+    office: Office, kind: Any, ways: As, meanwhile: str
+) -> None:
+    known = ways["same"]("L-1")
+    put(office.book, version(kind, known, "rejected"))
+    office.apply(kind, [ways["blocked"]("L-1")])
+    office.apply(kind, [row for row in [ways[meanwhile]("L-1")] if row])
+    back = only(office.apply(kind, [known]))
+    assert (back["decision"], back["reason_code"]) == ("rejected", "refused_before")
+    again = only(office.plan(kind, [known]))
+    assert (again["decision"], again["write"]) == ("rejected", "")
+    who = Person("Ada", "Kiva mended its list")
+    retry(office.book, office.settings, who, ids=[known["business_id"]])
+    assert told(office.plan(kind, [known])) == {known["business_id"]: ("planned", "retried")}
 
 
 @CREATES
