@@ -1,4 +1,4 @@
-"""What the pipeline costs, as ratios to floors written by hand; see ``docs/speed.md``.
+"""What the pipeline costs, as ratios to floors written by hand.
 
 ``python -m kiva_pipeline_tests.bench`` prints the table. Nothing here is a timed test.
 """

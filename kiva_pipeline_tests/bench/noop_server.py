@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import json
 import sys
+import time
 from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +20,7 @@ import orjson
 
 from kiva_pipeline_tests.bench.facts import kiva_page
 
-_LISTS = {
+LISTS = {
     "activities": [{"activity_id": 1, "activity": "Farming"}],
     "themes": [{"theme_type_id": 2, "theme_type": "Rural"}],
     "locales": [
@@ -43,6 +44,7 @@ class State:
         self.latency = 0.0
         self.loans = 0
         self.numbers = itertools.count(1)
+        self.first_post = self.last_answer = 0.0
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[dict[str, object], float]:
         """The JSON of an answer, and after how many seconds it goes out."""
@@ -51,10 +53,11 @@ class State:
         what = parts.path.rsplit("/", 1)[-1]
         if parts.path == "/_reset":
             self.counts.clear()
+            self.first_post = self.last_answer = 0.0
             self.latency, self.loans = float(query["latency"]), int(query["loans"])
             return {}, 0
         if parts.path == "/_counts":
-            return dict(self.counts), 0
+            return {**self.counts, "span": self.last_answer - self.first_post}, 0
         self.counts[f"{method} {what}"] += 1
         if method == "POST" and what == "token":
             return _TOKEN, self.latency
@@ -64,9 +67,12 @@ class State:
             first, size = int(query.get("offset", 0)), int(query.get("limit", 20))
             page = kiva_page(first, max(0, min(size, self.loans - first)))
             return {"total_records": self.loans, "data": page}, self.latency
-        return {"code": "api.success", what: _LISTS[what]}, self.latency
+        return {"code": "api.success", what: LISTS[what]}, self.latency
 
     def _received(self, what: str, body: bytes) -> dict[str, object]:
+        now = time.monotonic()
+        self.first_post = self.first_post or now
+        self.last_answer = now + self.latency
         self.counts["bytes"] += len(body)
         self.counts["rows"] += body.count(b'"loan_id"')
         self.counts["photos"] += body.count(b'"image_encoded"')
@@ -133,7 +139,7 @@ async def serve() -> None:
     """Serve until standard input closes."""
     loop, state = asyncio.get_running_loop(), State()
     server = await loop.create_server(lambda: Connection(state), "127.0.0.1", 0)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)  # noqa: T201
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 

@@ -1,7 +1,7 @@
 """One variant in this very process: CPU without imports, wall, peak memory, what its ledger holds.
 
-Run as ``python -m kiva_pipeline_tests.bench.one_run VARIANT TASK-AS-JSON``; the last line of its
-output is JSON. ``KIVA_BENCH_PROFILE=file`` keeps a cProfile of the run there.
+Run as ``python -m kiva_pipeline_tests.bench.one_run VARIANT TASK-AS-JSON [prepare | run]``; the last
+line of its output is JSON. ``KIVA_BENCH_PROFILE=file`` keeps a cProfile of the run there.
 """
 
 import cProfile
@@ -24,10 +24,14 @@ def cpu() -> float:
     )
 
 
-def main(variant: str, task: Task) -> dict[str, float]:
-    """Prepare unmeasured, run measured, count."""
+def prepare(variant: str, task: Task) -> None:
+    """Everything before the run."""
+    importlib.import_module(f"kiva_pipeline_tests.bench.{variant}").prepare(task)
+
+
+def measured(variant: str, task: Task) -> dict[str, float]:
+    """The run, and what its ledger holds after it."""
     module = importlib.import_module(f"kiva_pipeline_tests.bench.{variant}")
-    module.prepare(task)
     few_collections()  # as a run of the pipeline does; the floors have it too
     profile = os.environ.get("KIVA_BENCH_PROFILE")
     profiler = cProfile.Profile(time.process_time) if profile else None
@@ -38,10 +42,19 @@ def main(variant: str, task: Task) -> dict[str, float]:
     if profiler:
         profiler.disable()
         profiler.dump_stats(str(profile))
-    measured = {"cpu": cpu() - used, "wall": time.perf_counter() - began}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return measured | {"peak_mb": peak} | module.outcome(task)
+    told = {"cpu": cpu() - used, "wall": time.perf_counter() - began}
+    told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return told | module.outcome(task)
+
+
+def main(variant: str, given: str, phase: str = "both") -> None:
+    """``phase``: ``prepare``, ``run``, or both in this process."""
+    task = Task(**json.loads(given))
+    if phase != "run":
+        prepare(variant, task)
+    if phase != "prepare":
+        print(json.dumps(measured(variant, task)))
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], Task(**json.loads(sys.argv[2])))))  # noqa: T201
+    main(*sys.argv[1:])

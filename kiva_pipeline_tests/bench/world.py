@@ -33,6 +33,7 @@ class Task:
         folder: The run's own: ledger and frames.
         mis: The MIS file, read only.
         kiva_loans: Parquet of ``KIVA_LOAN_COLUMNS``.
+        kiva_lists: Parquet of ``KIVA_LIST_COLUMNS``.
         port: Of the server.
         rows: Loans to report, or drafts to make.
         batch: Rows a request.
@@ -42,6 +43,7 @@ class Task:
     folder: str
     mis: str
     kiva_loans: str
+    kiva_lists: str
     port: int
     rows: int
     batch: int = 250
@@ -74,9 +76,12 @@ class NoopServer:
         """Forget the counts; answer so late from now on; list so many loans."""
         httpx.post(f"{self.url}/_reset?latency={latency}&loans={loans}").raise_for_status()
 
-    def counts(self) -> dict[str, int]:
-        """Requests by method and path, and the rows, photos and bytes in their bodies."""
-        told: dict[str, int] = httpx.get(f"{self.url}/_counts").json()
+    def counts(self) -> dict[str, float]:
+        """Requests by method and path, and the rows, photos and bytes in their bodies.
+
+        ``span`` is the time in seconds from the first POST to the answer of the last.
+        """
+        told: dict[str, float] = httpx.get(f"{self.url}/_counts").json()
         return told
 
     def __enter__(self) -> Self:
